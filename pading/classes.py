@@ -5,10 +5,12 @@ import functools
 import json
 from dataclasses import dataclass
 
+from pading.config import from_plain
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassTable:
-    """The classes of one zero-shot split; a class is its index in these tuples, no-object is the index after the last."""
+    """The classes of one zero-shot split; a class is its index in these tuples, no-object comes after the last."""
 
     name: str
     names: tuple[str, ...]
@@ -64,5 +66,4 @@ class ClassTable:
     @staticmethod
     def from_json(text: str) -> "ClassTable":
         """Read a table that `to_json` wrote."""
-        columns = json.loads(text)
-        return ClassTable(**{key: tuple(value) if isinstance(value, list) else value for key, value in columns.items()})
+        return from_plain(ClassTable, json.loads(text))

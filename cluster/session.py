@@ -1,0 +1,54 @@
+"""The only `ray.init`: joins the cluster a job was submitted to, or starts a private one on this machine."""
+
+import logging
+import os
+
+import ray
+
+from cluster.storage import ROOT
+
+
+def connect(num_cpus: int | None = None) -> dict[str, float]:
+    """Connect to Ray once and return the cluster's resources.
+
+    `RAY_ADDRESS` (set by `ray job submit`) names the cluster; without it a local one starts on loopback with token
+    authentication, Ray's default. `num_cpus` counts only for a local cluster.
+    """
+    if not ray.is_initialized():
+        address = os.environ.get("RAY_ADDRESS", "local")
+        ray.init(
+            address=address,
+            num_cpus=num_cpus if address == "local" else None,
+            log_to_driver=True,
+            logging_level=logging.WARNING,
+            runtime_env={"env_vars": worker_environment()},
+        )
+        _quiet_data()
+    return dict(ray.cluster_resources())
+
+
+def worker_environment() -> dict[str, str]:
+    """Environment of every worker: finds these packages, says little, stays in the driver's directory."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "TOKENIZERS_PARALLELISM": "false",
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
+    }
+
+
+def _quiet_data() -> None:
+    """Keep Ray Data's order (shards are read in the order of their names) and silence its progress bars."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+
+
+def disconnect() -> None:
+    """Leave the cluster; a local one ends."""
+    if ray.is_initialized():
+        ray.shutdown()

@@ -1,0 +1,139 @@
+"""The run directory: where each artefact of a run lies, what made it, and how it is written whole or not at all."""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+ROOT = Path(__file__).resolve().parents[1]  # the folder that holds all four packages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What made an artefact. Two artefacts of one stage are interchangeable exactly when their `digest` is equal."""
+
+    stage: str
+    schema_version: int
+    settings: dict[str, Any]
+    inputs: dict[str, str]  # earlier stage or outside file -> digest
+    counts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    code_version: str = ""
+    seconds: float = 0.0
+
+    @property
+    def digest(self) -> str:
+        """Identity of the artefact: settings, inputs and schema, not the time or the commit it was made at."""
+        identity = [self.stage, self.schema_version, self.settings, self.inputs]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    def write(self, folder: Path) -> None:
+        """Write `manifest.json` into an artefact's folder."""
+        write_json(folder / MANIFEST, {**dataclasses.asdict(self), "digest": self.digest})
+
+    @staticmethod
+    def read(folder: Path) -> "Manifest | None":
+        """Return the manifest of a finished artefact, or None where there is none.
+
+        Raises:
+            ValueError: if the file is not a manifest, or was edited so that its digest no longer fits.
+        """
+        path = folder / MANIFEST
+        if not path.is_file():
+            return None
+        try:
+            fields = json.loads(path.read_text())
+            digest = fields.pop("digest")
+            manifest = Manifest(**fields)
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a manifest ({error}); remove {folder} to redo the stage") from error
+        if manifest.digest != digest:
+            raise ValueError(f"{path} was changed after it was written; remove {folder} to redo the stage")
+        return manifest
+
+    def differences(self, other: "Manifest") -> list[str]:
+        """Return one line for each setting or input in which `other` differs, e.g. `steps: 100 -> 200`."""
+        mine = {**_leaves(self.settings), **_leaves(self.inputs, "input ")}
+        theirs = {**_leaves(other.settings), **_leaves(other.inputs, "input ")}
+        if self.schema_version != other.schema_version:
+            mine["schema"], theirs["schema"] = self.schema_version, other.schema_version
+        keys = [key for key in sorted(mine.keys() | theirs.keys()) if mine.get(key) != theirs.get(key)]
+        return [f"{key}: {mine.get(key)} -> {theirs.get(key)}" for key in keys]
+
+
+def _leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix.rstrip("."): tree}
+    return {key: leaf for name, branch in tree.items() for key, leaf in _leaves(branch, f"{prefix}{name}.").items()}
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """All paths of one run. A stage owns one folder; `work/` holds what a stage keeps to resume from."""
+
+    root: Path
+
+    def artefact(self, name: str) -> Path:
+        """Return the folder of a finished artefact, e.g. `shards`."""
+        return self.root / name
+
+    def work(self, name: str) -> Path:
+        """Return a folder for unfinished work that survives a crash, such as training checkpoints."""
+        return self.root / "work" / name
+
+    @property
+    def status(self) -> Path:
+        """`status.json`, the run's state for people and machines."""
+        return self.root / "status.json"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory for one pipeline; the lock ends with the process, however it ends.
+
+        Raises:
+            ValueError: if another pipeline is at work in this directory.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"another pipeline is at work in {self.root}; wait for it or use another --run-dir"
+                ) from None
+            yield
+
+
+@contextlib.contextmanager
+def written_whole(final: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `final` on success and vanishes on failure."""
+    partial = final.with_name(f".{final.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(final, ignore_errors=True)
+        partial.replace(final)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON under a temporary name, then rename, so that a reader never sees half a file."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(value, indent=1) + "\n")
+    partial.replace(path)
+
+
+def file_digest(path: Path) -> str:
+    """Return the first 16 hex digits of a file's sha256."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:16]

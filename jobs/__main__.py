@@ -1,0 +1,82 @@
+"""The command line: `pading VERB [PRESET] [--run-dir DIR] [flags]`; flags are the fields of the preset's configuration."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from cluster.storage import RunDir
+from jobs.failures import exit_code
+from jobs.pipeline import plan, run_pipeline
+from jobs.predict import Predict, predict
+from jobs.presets import PRESETS, PipelineConfig
+from jobs.progress import complain, say
+
+DEFAULT_PRESET = "shapes"
+STAGE_VERBS = ("verify", "shapes", "shard", "embed", "pretrain", "cache", "sweep", "fit", "evaluate", "leaderboard")
+HELP = f"""usage: pading VERB [PRESET] [--run-dir DIR] [flags]
+
+verbs
+  run          all stages in order; stages that are up to date are skipped
+  {", ".join(STAGE_VERBS[:5])},
+  {", ".join(STAGE_VERBS[5:])}
+               one stage of a run
+  predict      masks and names for photos, from a finished run
+
+presets        {", ".join(PRESETS)} (default: {DEFAULT_PRESET})
+
+`pading VERB PRESET --help` lists every flag with its default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Run the pipeline, or a part of it."""
+
+    config: Annotated[PipelineConfig, tyro.conf.arg(name="")]
+    run_dir: Path | None = None
+    """Where everything goes; runs/PRESET by default."""
+    from_stage: Annotated[str, tyro.conf.arg(name="from")] = ""
+    """First stage to run; the ones before it must be finished."""
+    until: str = ""
+    """Last stage to run."""
+    force: bool = False
+    """Redo the chosen stages even where they are up to date or were made with other settings."""
+    dry_run: bool = False
+    """Print the resolved plan and do no work."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code; a failure is one line on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        say(HELP)
+        return 0 if arguments else 2
+    verb, rest = arguments[0], arguments[1:]
+    if verb == "predict":
+        command = tyro.cli(Predict, args=rest, prog="pading predict", description=predict.__doc__)
+        return exit_code(lambda: predict(command), trace=None)
+    if verb != "run" and verb not in STAGE_VERBS:
+        complain(f"error: no verb {verb!r}; choose one of run, {', '.join(STAGE_VERBS)}, predict")
+        return 2
+    preset = DEFAULT_PRESET
+    if rest and not rest[0].startswith("-"):
+        preset, rest = rest[0], rest[1:]
+    if preset not in PRESETS:
+        complain(f"error: no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+        return 2
+    default = Run(config=PRESETS[preset]())
+    run = tyro.cli(Run, default=default, args=rest, prog=f"pading {verb} {preset}", description=PRESETS[preset].__doc__)
+    run_dir = RunDir(run.run_dir or Path("runs") / preset)
+    first, last = (run.from_stage, run.until) if verb == "run" else (verb, verb)
+    if run.dry_run:
+        return exit_code(lambda: plan(run.config, run_dir, first=first, last=last, force=run.force), trace=None)
+    return exit_code(
+        lambda: run_pipeline(run.config, run_dir, first=first, last=last, force=run.force),
+        trace=run_dir.root / "error.log",
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,106 @@
+"""Stage `cache`: the frozen segmenter runs once over each image; everything after it reads the results.
+
+Train shards give features (class embeddings of matched and unmatched queries with their labels); val shards give
+predictions (all query embeddings, quantised mask logits, and the ground truth to score them against).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+import torch
+
+from cluster.session import connect
+from cluster.storage import RunDir
+from jobs.parquet import read_parquet, write_parquet
+from jobs.presets import PipelineConfig
+from jobs.progress import say
+from jobs.shard import shard_files
+from pading.data.batch import Batch, batch_arrays
+from pading.data.shards import decode_row
+from pading.evaluate.extract import matched_features, predict_samples
+from pading.evaluate.predictions import PREDICTION_SCHEMA, ROWS_PER_GROUP, to_row
+from pading.segmenter.weights import load_segmenter
+from pading.zeroshot.features import feature_schema, features_table
+
+FEATURES, PREDICTIONS = "features", "predictions"
+FEATURE_ROWS_PER_GROUP = 8192
+
+
+def cache(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
+    """Write `features/` from the train shards and `predictions/` from the val shards."""
+    connect()
+    weights = run_dir.artefact("segmenter").resolve()
+    train = read_parquet(shard_files(run_dir, "train"))
+    features = _with_actors(train, FeatureExtractor, (weights, config), config)
+    files = write_parquet(features, folder / FEATURES, feature_schema(config.segmenter.width), FEATURE_ROWS_PER_GROUP)
+    counts = {"features": sum(pa.parquet.read_metadata(path).num_rows for path in files)}
+    say(f"  {counts['features']} features of train images")
+    val = read_parquet(shard_files(run_dir, "val"))
+    predictions = _with_actors(val, Predictor, (weights, config.data.input_px), config)
+    files = write_parquet(predictions, folder / PREDICTIONS, PREDICTION_SCHEMA, ROWS_PER_GROUP)
+    counts["predictions"] = sum(pa.parquet.read_metadata(path).num_rows for path in files)
+    say(f"  {counts['predictions']} predictions of val images")
+    return counts
+
+
+def feature_files(run_dir: RunDir) -> list[Path]:
+    """Return the feature parts of this run, in order."""
+    return sorted((run_dir.artefact("cache") / FEATURES).glob("*.parquet"))
+
+
+def prediction_files(run_dir: RunDir) -> list[Path]:
+    """Return the prediction parts of this run, in order."""
+    return sorted((run_dir.artefact("cache") / PREDICTIONS).glob("*.parquet"))
+
+
+class FeatureExtractor:
+    """Ray Data actor: shard rows to feature rows."""
+
+    def __init__(self, weights: Path, config: PipelineConfig) -> None:
+        torch.set_num_threads(1)
+        self.config = config
+        self.segmenter = load_segmenter(weights).to(_device())
+
+    def __call__(self, rows: dict[str, np.ndarray]) -> pa.Table:
+        """Return one row per kept query."""
+        data = self.config.data
+        batch = Batch.from_arrays(batch_arrays(rows, data.input_px, data.max_segments)).to(_device())
+        kept = matched_features(self.segmenter, batch, self.config.cache.no_object_per_image, self.config.seed)
+        return features_table(kept)
+
+
+class Predictor:
+    """Ray Data actor: shard rows to prediction rows."""
+
+    def __init__(self, weights: Path, input_px: int) -> None:
+        torch.set_num_threads(1)
+        self.input_px = input_px
+        self.segmenter = load_segmenter(weights).to(_device())
+
+    def __call__(self, rows: dict[str, np.ndarray]) -> pa.Table:
+        """Return one row per image."""
+        columns = zip(*rows.values(), strict=True)
+        samples = [decode_row(dict(zip(rows, values, strict=True))) for values in columns]
+        predictions = predict_samples(self.segmenter, samples, self.input_px)
+        return pa.Table.from_pylist([to_row(prediction) for prediction in predictions], schema=PREDICTION_SCHEMA)
+
+
+def _with_actors(
+    dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: PipelineConfig
+) -> ray.data.Dataset:
+    return dataset.map_batches(
+        actor,
+        fn_constructor_args=arguments,
+        batch_size=config.cache.batch_size,
+        batch_format="numpy",
+        compute=ray.data.ActorPoolStrategy(size=config.cache.actors),
+        num_cpus=config.cache.cpus_per_actor,
+        num_gpus=config.cache.gpus_per_actor if torch.cuda.is_available() else 0,
+    )
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,27 @@
+"""Ray Data to parquet files with stable names, a fixed schema and small row groups."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import ray.data
+
+
+def write_parquet(dataset: ray.data.Dataset, folder: Path, schema: pa.Schema, rows_per_group: int) -> list[Path]:
+    """Run `dataset` into `folder/part-00000.parquet`, ... in the dataset's order and return the files.
+
+    Ray names its files by a random id; equal data must have equal names, so they are renamed in order.
+    """
+    dataset.write_parquet(str(folder), schema=schema, row_group_size=rows_per_group)
+    written = sorted(folder.glob("*.parquet"))
+    return [path.rename(folder / f"part-{index:05d}.parquet") for index, path in enumerate(written)]
+
+
+def read_parquet(files: list[Path], columns: list[str] | None = None) -> ray.data.Dataset:
+    """Stream parquet files in the order given, one block a file or less.
+
+    Raises:
+        ValueError: if there are no files.
+    """
+    if not files:
+        raise ValueError("no parquet files to read; run the stage that writes them first")
+    return ray.data.read_parquet([str(path) for path in files], columns=columns, override_num_blocks=len(files))

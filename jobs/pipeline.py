@@ -1,0 +1,166 @@
+"""The pipeline: all stages in order, each skipped when its artefact is there; `status.json` says how far it is."""
+
+import hashlib
+import json
+import time
+from typing import Any
+
+from cluster.session import disconnect
+from cluster.status import Status
+from cluster.storage import RunDir, file_digest, write_json
+from jobs import cache, embed, evaluate, fit, leaderboard, pretrain, shapes, shard, sweep, verify
+from jobs.presets import PipelineConfig, class_table
+from jobs.progress import format_seconds, say
+from jobs.stage import Stage
+from pading.config import to_plain
+
+
+def _coco_files(config: PipelineConfig) -> dict[str, str]:
+    """Digest the annotation files of a COCO folder that is not ours; its images are checked when they are read."""
+    if config.is_synthetic:
+        return {}
+    annotations = verify.annotation_files(config)
+    return {path.name: file_digest(path) for path in annotations}
+
+
+def _of(*names: str) -> Any:
+    """Return a function that picks these parts of a configuration."""
+    return lambda config: {name: to_plain(getattr(config, name)) for name in names}
+
+
+SHAPES = Stage(name="shapes", output="shapes", inputs=(), settings=_of("shapes"), work=shapes.draw_shapes)
+
+
+def stages(config: PipelineConfig) -> list[Stage]:
+    """Return the stages of a run in order; only a synthetic run draws its world."""
+    world = (SHAPES.output,) if config.is_synthetic else ()
+    table = hashlib.sha256(class_table(config).to_json().encode()).hexdigest()[:16]
+
+    def data(config: PipelineConfig) -> dict[str, Any]:
+        return {"class_table": table, "images_per_shard": config.data.images_per_shard}
+
+    def pretraining(config: PipelineConfig) -> dict[str, Any]:
+        return {**_of("segmenter", "pretrain", "seed")(config), "input_px": config.data.input_px}
+
+    return [
+        *([SHAPES] if config.is_synthetic else []),
+        Stage(name="verify", output="verify", inputs=world, settings=data, outside=_coco_files, work=verify.verify),
+        Stage(name="shard", output="shards", inputs=("verify",), settings=data, work=shard.write_shards),
+        Stage(
+            name="embed",
+            output="text",
+            inputs=(),
+            settings=lambda config: {"class_table": table, **_of("embed", "seed")(config)},
+            outside=embed.outside_files,
+            work=embed.embed,
+        ),
+        Stage(name="pretrain", output="segmenter", inputs=("shards",), settings=pretraining, work=pretrain.pretrain),
+        Stage(
+            name="cache",
+            output="cache",
+            inputs=("shards", "segmenter"),
+            settings=lambda config: {"no_object_per_image": config.cache.no_object_per_image, "seed": config.seed},
+            work=cache.cache,
+        ),
+        Stage(
+            name="sweep",
+            output="sweep",
+            inputs=("cache", "segmenter", "text"),
+            settings=_of("sweep", "method", "seed"),
+            work=sweep.search,
+        ),
+        Stage(
+            name="fit",
+            output="classifiers",
+            inputs=("cache", "segmenter", "text", "sweep"),
+            settings=_of("method", "fit"),
+            work=fit.fit,
+        ),
+        Stage(
+            name="evaluate",
+            output="evaluation",
+            inputs=("cache", "classifiers"),
+            settings=_of("inference", "task"),
+            work=evaluate.evaluate,
+        ),
+        Stage(
+            name="leaderboard",
+            output="leaderboard",
+            inputs=("evaluation",),
+            settings=_of("preset"),
+            work=leaderboard.publish,
+        ),
+    ]
+
+
+def run_pipeline(
+    config: PipelineConfig, run_dir: RunDir, *, first: str, last: str, force: bool
+) -> None:
+    """Run the stages from `first` to `last`, both included; empty names mean the ends.
+
+    Raises:
+        ValueError: if a name is no stage of this run, a stage's input is missing, or an artefact has other settings.
+    """
+    chosen = select(stages(config), first, last)
+    with run_dir.locked():
+        write_json(run_dir.root / "config.json", to_plain(config))
+        status = Status(run_dir.status, config.preset)
+        status.plan([stage.name for stage in chosen])
+        start = time.monotonic()
+        try:
+            for number, stage in enumerate(chosen, start=1):
+                _run_stage(stage, config, run_dir, status, force=force, title=f"[{number}/{len(chosen)}] {stage.name}")
+            status.finish("succeeded")
+        except BaseException:
+            status.finish("failed")
+            raise
+        finally:
+            disconnect()
+        say(f"done in {format_seconds(time.monotonic() - start)}: {run_dir.root}")
+
+
+def plan(config: PipelineConfig, run_dir: RunDir, *, first: str, last: str, force: bool) -> None:
+    """Print what a run would do, stage by stage, and the configuration; do no work.
+
+    Raises:
+        ValueError: if a name is no stage of this run, or an artefact has other settings.
+    """
+    say(json.dumps(to_plain(config), indent=1))
+    earlier_is_new = False
+    for stage in select(stages(config), first, last):
+        is_current = not force and not earlier_is_new and stage.is_finished(config, run_dir)
+        earlier_is_new = earlier_is_new or not is_current
+        say(f"{stage.name:12} {'up to date' if is_current else 'to do':10} {run_dir.artefact(stage.output)}")
+
+
+def select(all_stages: list[Stage], first: str, last: str) -> list[Stage]:
+    """Return the stages between two names.
+
+    Raises:
+        ValueError: if a name is unknown or the two are in the wrong order.
+    """
+    names = [stage.name for stage in all_stages]
+    for name in filter(None, (first, last)):
+        if name not in names:
+            raise ValueError(f"no stage {name!r} in this run; it has {', '.join(names)}")
+    begin, end = names.index(first or names[0]), names.index(last or names[-1])
+    if begin > end:
+        raise ValueError(f"stage {first!r} comes after {last!r}; the order is {', '.join(names)}")
+    return all_stages[begin : end + 1]
+
+
+def _run_stage(
+    stage: Stage, config: PipelineConfig, run_dir: RunDir, status: Status, *, force: bool, title: str
+) -> None:
+    start = time.monotonic()
+    output = run_dir.artefact(stage.output)
+    status.update(stage.name, "running")
+    try:
+        say(title)
+        outcome = stage.run(config, run_dir, force=force)
+    except BaseException as error:
+        status.update(stage.name, "failed", since=start, error=str(error) or type(error).__name__)
+        raise
+    status.update(stage.name, outcome, since=start, output=output)
+    said = "up to date" if outcome == "skipped" else f"done in {format_seconds(time.monotonic() - start)}"
+    say(f"{title}: {said}")

@@ -1,0 +1,204 @@
+"""Whole runs as functions: a preset returns the complete configuration of a pipeline."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from cluster.storage import RunDir
+from jobs.clip import ShapesClipConfig
+from jobs.engine import Strategy
+from pading.classes import ClassTable
+from pading.coco_classes import coco_panoptic_119_14
+from pading.config import override
+from pading.evaluate.inference import InferenceConfig
+from pading.segmenter.segmenter import SegmenterConfig, tiny
+from pading.shapes.classes import shapes_classes
+from pading.shapes.world import ShapesConfig
+from pading.text import PROMPT_TEMPLATES
+from pading.zeroshot.methods import MethodConfig, Method
+
+CLASS_TABLES: dict[str, Callable[[], ClassTable]] = {
+    "shapes": shapes_classes,
+    "coco-panoptic-119-14": coco_panoptic_119_14,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the images are. An empty root means the shapes world, drawn into the run directory."""
+
+    root: str = ""
+    classes: Literal["shapes", "coco-panoptic-119-14"] = "shapes"
+    images_per_shard: int = 500
+    input_px: int = 96  # side of the square that every image is letterboxed into
+    max_segments: int = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig:
+    """Where text embeddings come from: a file, an open_clip model, or (all empty) a model trained on the shapes world."""
+
+    file: str = ""  # .npz of this project, or .npy with one row a class
+    model: str = ""  # open_clip model name or local-dir:FOLDER
+    pretrained: str = ""  # open_clip tag or weights file
+    templates: tuple[str, ...] = PROMPT_TEMPLATES
+    clip: ShapesClipConfig = field(default_factory=ShapesClipConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """How the segmenter is trained."""
+
+    workers: int = 2
+    cpus_per_worker: float = 0.5  # a share for scheduling; leaves room for the stream on a two-core machine
+    threads_per_worker: int = 1
+    strategy: Strategy = "zero1"
+    batch_size: int = 32  # images per optimiser step, over all workers
+    epochs: int = 20
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 50
+    clip: float = 1.0
+    bf16: bool = True
+    keep_decoded: bool = True  # decoded images stay in the object store between epochs; off for worlds that do not fit
+    shuffle_rows: int = 2048
+    max_failures: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """How the frozen segmenter is run over the shards."""
+
+    actors: int = 2
+    batch_size: int = 32
+    cpus_per_actor: float = 1.0
+    gpus_per_actor: float = 1.0  # counts only where there is a GPU
+    no_object_per_image: int = 4  # unmatched queries kept per training image
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """The search over generator settings; judged on seen classes held out as pseudo-unseen, never on the unseen ones."""
+
+    trials: int = 8
+    concurrent: int = 2
+    holdout_fraction: float = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """Which rows the leaderboard gets."""
+
+    methods: tuple[Method, ...] = ("supervised", "projection", "gmmn", "primitive", "primitive+align", "pading")
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    """One whole run."""
+
+    preset: str
+    task: str = "panoptic"
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    shapes: ShapesConfig = field(default_factory=ShapesConfig)
+    embed: EmbedConfig = field(default_factory=EmbedConfig)
+    segmenter: SegmenterConfig = field(default_factory=tiny)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the run draws its own images."""
+        return self.data.classes == "shapes" and not self.data.root
+
+
+def class_table(config: PipelineConfig) -> ClassTable:
+    """Return the classes of a run."""
+    return CLASS_TABLES[config.data.classes]()
+
+
+def data_root(config: PipelineConfig, run_dir: RunDir) -> Path:
+    """Return the COCO folder of a run.
+
+    Raises:
+        ValueError: if the run needs one and none was given, or it is not a folder.
+    """
+    if config.is_synthetic:
+        return run_dir.artefact("shapes")
+    if not config.data.root:
+        raise ValueError(f"preset {config.preset!r} reads COCO files: give their folder by --data.root DIR")
+    root = Path(config.data.root)
+    if not root.is_dir():
+        raise ValueError(f"--data.root {root}: no such folder; it holds train2017/, val2017/ and annotations/")
+    return root
+
+
+def shapes() -> PipelineConfig:
+    """Run the demo: the synthetic world, every method, three seeds; under fifteen minutes on two cores."""
+    return PipelineConfig(preset="shapes")
+
+
+def smoke() -> PipelineConfig:
+    """Run every stage at toy size in under two minutes on two cores; its numbers mean nothing."""
+    return override(
+        replace(shapes(), preset="smoke"),
+        {
+            "shapes.num_train": 96,
+            "shapes.num_val": 24,
+            "data.images_per_shard": 24,
+            "embed.clip.steps": 10,
+            "pretrain.epochs": 2,
+            "pretrain.batch_size": 8,
+            "pretrain.warmup_steps": 1,
+            "sweep.trials": 2,
+            "method.generator.steps": 20,
+            "method.classifier.steps": 20,
+            "method.projection.steps": 20,
+            "fit.seeds": (0,),
+        },
+    )
+
+
+def coco_mini() -> PipelineConfig:
+    """Run the real 119/14 split on a folder of a hundred COCO photos with the tiny segmenter; a few minutes, low numbers."""
+    return override(
+        PipelineConfig(preset="coco-mini"),
+        {
+            "data.classes": "coco-panoptic-119-14",
+            "data.images_per_shard": 16,
+            "data.input_px": 128,
+            "pretrain.epochs": 40,
+            "pretrain.batch_size": 8,
+            "sweep.trials": 4,
+        },
+    )
+
+
+def coco_panoptic() -> PipelineConfig:
+    """Run the 119/14 panoptic split of COCO 2017."""
+    return override(
+        PipelineConfig(preset="coco-panoptic"),
+        {
+            "data.classes": "coco-panoptic-119-14",
+            "data.images_per_shard": 1000,
+            "data.input_px": 512,
+            "data.max_segments": 100,
+            "pretrain.keep_decoded": False,
+            "embed.model": "ViT-B-16",
+            "embed.pretrained": "openai",
+        },
+    )
+
+
+PRESETS: dict[str, Callable[[], PipelineConfig]] = {
+    "smoke": smoke,
+    "shapes": shapes,
+    "coco-mini": coco_mini,
+    "coco-panoptic": coco_panoptic,
+}

@@ -1,0 +1,41 @@
+"""Stage `shapes`: draw the synthetic world into the run directory as real COCO files."""
+
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from cluster.session import connect
+from cluster.storage import RunDir
+from jobs.presets import PipelineConfig
+from jobs.progress import Progress
+from pading.shapes.world import ShapesConfig
+from pading.shapes.write import write_annotations, write_images
+
+IMAGES_PER_TASK = 250
+SPLITS = ("train", "val")
+
+
+def draw_shapes(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
+    """Write both splits; every image depends on the seed and its index alone, so tasks may run anywhere."""
+    connect()
+    counts = {}
+    for split in SPLITS:
+        num_images = {"train": config.shapes.num_train, "val": config.shapes.num_val}[split]
+        tasks = [
+            _draw.remote(folder, config.shapes, split, list(range(start, min(start + IMAGES_PER_TASK, num_images))))
+            for start in range(0, num_images, IMAGES_PER_TASK)
+        ]
+        progress = Progress(f"draw {split} images", num_images)
+        records: list[dict[str, Any]] = []
+        for task in tasks:
+            records += ray.get(task)
+            progress.update(len(records))
+        write_annotations(folder, config.shapes, split, records)
+        counts[f"{split}_images"] = len(records)
+    return counts
+
+
+@ray.remote
+def _draw(folder: Path, shapes: ShapesConfig, split: str, indices: list[int]) -> list[dict[str, Any]]:
+    return write_images(folder, shapes, split, indices)

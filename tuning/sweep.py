@@ -1,0 +1,61 @@
+"""The search: Ray Tune over plain function trials that read cached features from the object store."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+from ray.tune.search.optuna import OptunaSearch
+
+from tuning.space import Space
+from tuning.trial import OBJECTIVE, TrialInputs, run_trial
+
+
+def sweep(
+    inputs: TrialInputs, space: Space, *, trials: int, concurrent: int, storage: Path, name: str, seed: int
+) -> list[dict[str, Any]]:
+    """Run the search and return one record per trial, best first: settings, score, state, seconds.
+
+    Trials that fail are reported and the search goes on; a killed search started again under the same name continues.
+
+    Raises:
+        RuntimeError: if no trial ended with a score.
+    """
+    trainable = tune.with_resources(tune.with_parameters(_trainable, inputs=inputs), {"cpu": 1})
+    folder = storage / name
+    if tune.Tuner.can_restore(str(folder)):
+        tuner = tune.Tuner.restore(str(folder), trainable, resume_unfinished=True, restart_errored=True)
+    else:
+        tuner = tune.Tuner(
+            trainable,
+            param_space=dict(space),
+            tune_config=tune.TuneConfig(
+                metric=OBJECTIVE,
+                mode="max",
+                search_alg=OptunaSearch(seed=seed),
+                num_samples=trials,
+                max_concurrent_trials=concurrent,
+            ),
+            run_config=tune.RunConfig(name=name, storage_path=str(storage), verbose=0),
+        )
+    results = tuner.fit()
+    records = [
+        {
+            "settings": result.config or {},
+            OBJECTIVE: (result.metrics or {}).get(OBJECTIVE),
+            "metrics": {key: value for key, value in (result.metrics or {}).items() if "accuracy/" in key},
+            "seconds": (result.metrics or {}).get("time_total_s"),
+            "error": str(result.error) if result.error else None,
+        }
+        for result in results
+    ]
+    if all(record[OBJECTIVE] is None for record in records):
+        raise RuntimeError(f"none of {len(records)} trials ended with a score; the first error: {records[0]['error']}")
+    return sorted(records, key=lambda record: -(-1.0 if record[OBJECTIVE] is None else record[OBJECTIVE]))
+
+
+def _trainable(settings: dict[str, Any], inputs: TrialInputs) -> None:
+    torch.set_num_threads(1)
+    for metrics in run_trial(inputs, settings):
+        if OBJECTIVE in metrics:
+            tune.report(metrics)
