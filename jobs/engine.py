@@ -1,6 +1,7 @@
 """One optimiser step on one or many processes: plain torch (`ddp`) or DeepSpeed ZeRO. The only `import deepspeed`."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -157,6 +158,8 @@ def import_deepspeed() -> Any:
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "warning")
+    # It calls collectives by names that torch has renamed, once a step and bucket.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed.*")
     import deepspeed
 
     if not torch.cuda.is_available():

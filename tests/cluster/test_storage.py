@@ -1,0 +1,93 @@
+import json
+from pathlib import Path
+
+import pytest
+from cluster.storage import Manifest, RunDir, file_digest, write_json, written_whole
+
+
+def manifest(**changes: object) -> Manifest:
+    fields = {"stage": "shard", "schema_version": 1, "settings": {"size": {"px": 96}}, "inputs": {"verify": "ab"}}
+    return Manifest(**{**fields, **changes})
+
+
+def test_a_manifest_reads_back_as_written(tmp_path: Path) -> None:
+    written = manifest(counts={"images": 3}, code_version="v1", seconds=1.5)
+    written.write(tmp_path)
+    assert Manifest.read(tmp_path) == written
+
+
+def test_the_digest_names_what_made_an_artefact_and_not_when() -> None:
+    assert manifest().digest == manifest(counts={"images": 3}, code_version="v2", seconds=9.0).digest
+    changed = [manifest(stage="x"), manifest(schema_version=2), manifest(settings={}), manifest(inputs={})]
+    assert len({manifest().digest, *(other.digest for other in changed)}) == 5
+
+
+def test_differences_name_each_changed_setting_and_input() -> None:
+    other = manifest(settings={"size": {"px": 128}}, inputs={"verify": "cd"})
+    assert manifest().differences(other) == ["input verify: ab -> cd", "size.px: 96 -> 128"]
+
+
+def test_a_folder_without_a_manifest_has_none(tmp_path: Path) -> None:
+    assert Manifest.read(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"stage": "shard"}'])
+def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(ValueError, match=r"manifest\.json is not a manifest .*; remove .* to redo"):
+        Manifest.read(tmp_path)
+
+
+def test_an_edited_manifest_is_refused(tmp_path: Path) -> None:
+    manifest().write(tmp_path)
+    fields = json.loads((tmp_path / "manifest.json").read_text())
+    fields["settings"]["size"]["px"] = 1
+    (tmp_path / "manifest.json").write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="was changed after it was written"):
+        Manifest.read(tmp_path)
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    final = tmp_path / "shards"
+    with written_whole(final) as folder:
+        (folder / "a").write_text("1")
+        assert not final.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["shards"]
+
+    def fail_midway() -> None:
+        with written_whole(final) as folder:
+            (folder / "b").write_text("2")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail_midway()
+    assert [path.name for path in tmp_path.rglob("*")] == ["shards", "a"]
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".shards.partial").mkdir()
+    (tmp_path / ".shards.partial" / "stale").write_text("0")
+    with written_whole(tmp_path / "shards") as folder:
+        (folder / "a").write_text("1")
+    assert [path.name for path in (tmp_path / "shards").iterdir()] == ["a"]
+
+
+def test_a_run_directory_serves_one_pipeline_at_a_time(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path / "run")
+    with run_dir.locked():
+        second = run_dir.locked()
+        with pytest.raises(ValueError, match="another pipeline is at work"):
+            second.__enter__()
+    with run_dir.locked():
+        assert run_dir.root.is_dir()
+
+
+def test_json_is_renamed_into_place(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"x": 1})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_file_digest_follows_the_content(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_digest(tmp_path / "a") == "ba7816bf8f01cfea"  # sha256 of "abc", FIPS 180-2

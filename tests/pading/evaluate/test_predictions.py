@@ -1,0 +1,175 @@
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pading.data.sample import Segment
+from pading.evaluate import predictions as predictions_module
+from pading.evaluate.predictions import (
+    MASK_LOGIT_STEP,
+    PREDICTION_SCHEMA,
+    ImagePrediction,
+    from_row,
+    quantise,
+    read_predictions,
+    to_row,
+    write_predictions,
+)
+
+
+def random_prediction(seed: int, *, num_segments: int = 3, height: int = 20, width: int = 30) -> ImagePrediction:
+    rng = np.random.default_rng(seed)
+    return ImagePrediction(
+        image_id=2**40 + seed,
+        height=height,
+        width=width,
+        content_height=16,
+        content_width=24,
+        input_px=24,
+        query_embeddings=rng.normal(size=(5, 7)).astype(np.float32),
+        mask_logits=quantise(rng.normal(scale=4, size=(5, 6, 6)).astype(np.float32)),
+        label_map=rng.integers(0, num_segments + 1, (height, width)).astype(np.uint16),
+        segments=tuple(
+            Segment(segment_id=100 + i, class_index=i % 4, is_crowd=i == 1, area_px=9 * i) for i in range(num_segments)
+        ),
+    )
+
+
+def assert_same(one: ImagePrediction, two: ImagePrediction) -> None:
+    for field in dataclasses.fields(ImagePrediction):
+        first, second = getattr(one, field.name), getattr(two, field.name)
+        if isinstance(first, np.ndarray):
+            assert first.dtype == second.dtype
+            np.testing.assert_array_equal(first, second)
+        else:
+            assert first == second, field.name
+
+
+def test_quantising_keeps_every_sign_and_errs_by_half_a_step():
+    logits = np.linspace(-10, 10, 40001).astype(np.float32)
+    levels = quantise(logits)
+    np.testing.assert_array_equal(np.sign(levels), np.sign(logits))
+    error = np.abs(levels * MASK_LOGIT_STEP - logits)
+    assert error[np.abs(logits) >= MASK_LOGIT_STEP / 2].max() <= MASK_LOGIT_STEP / 2 + 1e-6
+    assert error.max() <= MASK_LOGIT_STEP
+
+
+def test_quantising_by_hand():
+    tiny = np.float32(1e-30)
+    logits = np.array([0.0, -0.0, tiny, -tiny, 1 / 12, -0.13, 0.12, 1e9, -np.inf], dtype=np.float32)
+    assert quantise(logits).tolist() == [0, 0, 1, -1, 1, -2, 1, 127, -127]
+
+
+def test_quantising_refuses_nan():
+    with pytest.raises(ValueError, match="1 mask logits are NaN"):
+        quantise(np.array([0.0, np.nan], dtype=np.float32))
+
+
+def test_files_return_what_was_written_across_row_groups(tmp_path):
+    written = [random_prediction(seed, num_segments=seed % 4, height=10 + seed) for seed in range(35)]
+    write_predictions(tmp_path / "val.parquet", iter(written))
+    assert [path.name for path in tmp_path.iterdir()] == ["val.parquet"]
+    assert pq.ParquetFile(tmp_path / "val.parquet").num_row_groups == 3
+    read = list(read_predictions(tmp_path / "val.parquet"))
+    assert len(read) == len(written)
+    for one, two in zip(written, read, strict=True):
+        assert_same(one, two)
+
+
+def test_rows_have_the_columns_and_types_of_the_schema():
+    row = to_row(random_prediction(0))
+    assert list(row) == PREDICTION_SCHEMA.names
+    assert pa.Table.from_pylist([row]).schema.equals(PREDICTION_SCHEMA)
+
+
+def test_an_empty_file_reads_as_no_predictions(tmp_path):
+    write_predictions(tmp_path / "none.parquet", [])
+    assert list(read_predictions(tmp_path / "none.parquet")) == []
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "val.parquet"
+    write_predictions(path, [random_prediction(1)])
+
+    def broken():
+        yield random_prediction(2)
+        raise RuntimeError("segmenter died")
+
+    with pytest.raises(RuntimeError, match="segmenter died"):
+        write_predictions(path, broken())
+    assert_same(next(read_predictions(path)), random_prediction(1))
+
+
+def test_a_flipped_byte_never_passes_for_a_prediction(tmp_path):
+    path = tmp_path / "val.parquet"
+    written = [random_prediction(seed) for seed in range(4)]
+    write_predictions(path, written)
+    intact = path.read_bytes()
+    errors = 0
+    for position in range(4, len(intact), 97):
+        damaged = bytearray(intact)
+        damaged[position] ^= 0x10
+        path.write_bytes(damaged)
+        try:
+            read = list(read_predictions(path))
+        except ValueError as error:
+            errors += "val.parquet cannot be read" in str(error)
+        else:  # a byte of the file's footer that says nothing about the rows
+            for one, two in zip(written, read, strict=True):
+                assert_same(one, two)
+    assert errors > 0.6 * len(range(4, len(intact), 97))
+
+
+def test_text_is_not_a_predictions_file(tmp_path):
+    (tmp_path / "val.parquet").write_text("not parquet")
+    with pytest.raises(ValueError, match=r"val\.parquet cannot be read"):
+        list(read_predictions(tmp_path / "val.parquet"))
+    with pytest.raises(FileNotFoundError):
+        list(read_predictions(tmp_path / "absent.parquet"))
+
+
+def test_rows_of_another_version_or_with_wrong_sizes_are_refused():
+    row = to_row(random_prediction(0))
+    with pytest.raises(ValueError, match="version 99"):
+        from_row(row | {"version": 99})
+    with pytest.raises(ValueError, match=r"lacks columns \['label_map'\]"):
+        from_row({name: value for name, value in row.items() if name != "label_map"})
+    with pytest.raises(ValueError, match="is damaged: its checksum differs"):
+        from_row(row | {"embedding_width": 8})
+    with pytest.raises(ValueError, match="is damaged: its checksum differs"):
+        from_row(row | {"mask_logits": row["mask_logits"][:-1]})
+    with pytest.raises(ValueError, match="is damaged: its checksum differs"):
+        from_row(row | {"segments": row["segments"][1:]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"embedding_width": 8}, "column query_embeddings: 35 values do not fill"),
+        ({"mask_height": 7}, "column mask_logits"),
+        ({"mask_logits": b"not compressed"}, "column mask_logits"),
+        ({"height": 2**40}, r"column label_map: shape .* is out of bounds"),
+        ({"height": -20}, r"column label_map: shape .* is out of bounds"),
+    ],
+)
+def test_a_row_whose_bytes_do_not_fill_its_sizes_is_refused_even_with_a_right_checksum(change, message):
+    row = to_row(random_prediction(0)) | change
+    row["checksum"] = predictions_module._checksum(row)
+    with pytest.raises(ValueError, match=message):
+        from_row(row)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"height": 21}, r"label map \(20, 30\) is not \(21, 30\)"),
+        ({"content_width": 25}, "does not fit the network input of 24 px"),
+        ({"query_embeddings": np.zeros((4, 7), np.float32)}, "must share their first axis"),
+        ({"mask_logits": np.zeros((5, 6, 6), np.float32)}, "call quantise first"),
+    ],
+)
+def test_contradictory_predictions_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(random_prediction(0), **change)

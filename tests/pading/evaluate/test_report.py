@@ -1,0 +1,142 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pading.classes import ClassTable
+from pading.data.sample import Segment
+from pading.evaluate.inference import InferenceConfig
+from pading.evaluate.predictions import ImagePrediction
+from pading.evaluate.report import ImageTally, evaluate_image, group_mean, harmonic_mean, metrics
+
+CLASSES = ClassTable(
+    name="four",
+    names=("dog", "cat", "sky", "grass"),
+    coco_ids=(1, 2, 3, 4),
+    is_thing=(True, True, False, False),
+    is_seen=(True, False, True, False),
+)
+NO_OBJECT = CLASSES.no_object
+CONFIG = InferenceConfig()
+
+
+def image_of_quadrants(image_id: int, classes: tuple[int, int, int, int]) -> ImagePrediction:
+    """Four quadrants, each a segment and, almost certainly, the mask of one query; a fifth query covers nothing."""
+    label_map = np.kron(np.array([[1, 2], [3, 4]]), np.ones((4, 4))).astype(np.uint16)
+    mask_logits = np.full((5, 8, 8), -127, dtype=np.int8)
+    for query in range(4):
+        mask_logits[query][label_map == query + 1] = 127
+    return ImagePrediction(
+        image_id=image_id,
+        height=8,
+        width=8,
+        content_height=8,
+        content_width=8,
+        input_px=8,
+        query_embeddings=np.eye(5, dtype=np.float32),
+        mask_logits=mask_logits,
+        label_map=label_map,
+        segments=tuple(
+            Segment(segment_id=1 + i, class_index=c, is_crowd=False, area_px=16) for i, c in enumerate(classes)
+        ),
+    )
+
+
+def says(*labels: int):
+    """A classifier that gives the query of each unit embedding its label, with certainty."""
+    table = torch.nn.functional.one_hot(torch.tensor(labels), CLASSES.num_classes + 1).float()
+    return lambda embeddings: embeddings @ table
+
+
+def test_a_perfect_classifier_earns_a_hundred_everywhere():
+    image = image_of_quadrants(1, (0, 1, 2, 3))
+    (tally,) = evaluate_image(image, [says(0, 1, 2, 3, NO_OBJECT)], CLASSES, CONFIG)
+    values = metrics(tally, CLASSES)
+    counts = {"miou/num_seen": 2, "miou/num_unseen": 2}
+    assert values == pytest.approx({name: 100.0 for name in values} | counts, abs=1e-9)
+    for metric in ("pq", "sq", "rq", "miou", "ap50", "recall100"):
+        assert {f"{metric}/seen", f"{metric}/unseen", f"{metric}/hm"} <= set(values)
+
+
+def test_confusing_the_unseen_thing_costs_what_the_definitions_say():
+    image = image_of_quadrants(1, (0, 1, 2, 3))
+    perfect, confused = evaluate_image(
+        image, [says(0, 1, 2, 3, NO_OBJECT), says(0, 0, 2, 3, NO_OBJECT)], CLASSES, CONFIG
+    )
+    assert metrics(perfect, CLASSES)["pq/hm"] == pytest.approx(100)
+    values = metrics(confused, CLASSES)
+    # dog: 1 match and 1 false segment, PQ 1 / 1.5; sky 1. cat: missed, 0; grass 1.
+    assert values["pq/seen"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+    assert values["pq/unseen"] == pytest.approx(50)
+    assert values["pq/hm"] == pytest.approx(harmonic_mean(values["pq/seen"], values["pq/unseen"]))
+    assert values["sq/seen"] == pytest.approx(100)
+    assert values["miou/seen"] == pytest.approx(100 * (1 / 2 + 1) / 2)
+    assert values["miou/unseen"] == pytest.approx(50)
+    assert values["recall100/seen"] == 100
+    assert values["ap50/unseen"] == pytest.approx(0)
+    assert values["recall50/masks/unseen"] == 100
+
+
+def test_classifiers_do_not_influence_each_other():
+    image = image_of_quadrants(1, (0, 1, 2, 3))
+    good, bad = says(0, 1, 2, 3, NO_OBJECT), says(1, 0, 3, 2, NO_OBJECT)
+    together = evaluate_image(image, [bad, good, bad], CLASSES, CONFIG)
+    alone = evaluate_image(image, [good], CLASSES, CONFIG)
+    assert metrics(together[1], CLASSES) == metrics(alone[0], CLASSES)
+    assert metrics(together[0], CLASSES) == metrics(together[2], CLASSES)
+
+
+def test_totals_equal_adding_one_by_one_in_any_order():
+    classifier = says(0, 1, 2, 3, NO_OBJECT)
+    truths = [(0, 1, 2, 3), (0, 0, 2, 3), (1, 1, 2, 2), (3, 1, 0, 0)]
+    tallies = [
+        evaluate_image(image_of_quadrants(i, truth), [classifier], CLASSES, CONFIG)[0] for i, truth in enumerate(truths)
+    ]
+    total = ImageTally.total(tallies)
+    backwards = tallies[3] + tallies[2] + tallies[1] + tallies[0]
+    assert total.num_images == backwards.num_images == 4
+    assert metrics(total, CLASSES) == pytest.approx(metrics(backwards, CLASSES), abs=1e-9)
+    assert 0 < metrics(total, CLASSES)["pq/hm"] < 100
+    with pytest.raises(ValueError, match="no tally to add"):
+        ImageTally.total([])
+
+
+def test_absent_classes_are_skipped_or_count_as_zero():
+    image = image_of_quadrants(1, (0, 0, 2, 2))
+    (tally,) = evaluate_image(image, [says(0, 0, 2, 2, NO_OBJECT)], CLASSES, CONFIG)
+    skipped, zeroed = metrics(tally, CLASSES), metrics(tally, CLASSES, absent="zero")
+    # Two segments of one stuff class are one predicted segment: IoU 1/2 with each, hence no match.
+    assert skipped["pq/seen"] == pytest.approx(50)
+    assert math.isnan(skipped["pq/unseen"])
+    assert math.isnan(skipped["pq/hm"])
+    assert zeroed["pq/unseen"] == 0
+    assert zeroed["pq/hm"] == 0
+    assert skipped["miou/num_unseen"] == 0
+    assert math.isnan(zeroed["ap50/unseen"])
+    assert math.isnan(zeroed["recall50/masks/unseen"])
+
+
+def test_group_mean_and_harmonic_mean_by_hand():
+    values = np.array([0.2, np.nan, 0.6, 1.0])
+    assert group_mean(values, (0, 1, 2), "skip") == pytest.approx(0.4)
+    assert group_mean(values, (0, 1, 2), "zero") == pytest.approx(0.8 / 3)
+    assert math.isnan(group_mean(values, (1,), "skip"))
+    assert math.isnan(group_mean(values, (), "zero"))
+    assert harmonic_mean(41.5, 15.3) == pytest.approx(22.36, abs=0.005)  # PADing Tab. 1
+    assert harmonic_mean(80.6, 72.8) == pytest.approx(76.5, abs=0.05)
+    assert harmonic_mean(0.0, 50.0) == harmonic_mean(50.0, 0.0) == harmonic_mean(0.0, 0.0) == 0.0
+    assert math.isnan(harmonic_mean(math.nan, 50.0))
+    with pytest.raises(ValueError, match='choose "skip" or "zero"'):
+        group_mean(values, (0,), "drop")
+
+
+def test_a_classifier_of_another_shape_is_refused():
+    image = image_of_quadrants(1, (0, 1, 2, 3))
+    with pytest.raises(ValueError, match=r"classifier 1 returned \(5, 4\), expected \(5, 5\)"):
+        evaluate_image(image, [says(0, 1, 2, 3, 4), lambda e: e[:, :4]], CLASSES, CONFIG)
+
+
+def test_a_class_of_another_table_is_refused():
+    with pytest.raises(ValueError, match="image 8 has a class beyond the 4 of table 'four'"):
+        evaluate_image(image_of_quadrants(8, (0, 1, 2, 4)), [], CLASSES, CONFIG)
