@@ -14,7 +14,7 @@ import torch
 
 from cluster.session import connect
 from cluster.storage import RunDir
-from jobs.parquet import read_parquet, write_parquet
+from jobs.parquet import count_rows, read_parquet, write_parquet
 from jobs.presets import PipelineConfig
 from jobs.progress import say
 from jobs.shard import shard_files
@@ -36,12 +36,12 @@ def cache(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, An
     train = read_parquet(shard_files(run_dir, "train"))
     features = _with_actors(train, FeatureExtractor, (weights, config), config)
     files = write_parquet(features, folder / FEATURES, feature_schema(config.segmenter.width), FEATURE_ROWS_PER_GROUP)
-    counts = {"features": sum(pa.parquet.read_metadata(path).num_rows for path in files)}
+    counts = {"features": count_rows(files)}
     say(f"  {counts['features']} features of train images")
     val = read_parquet(shard_files(run_dir, "val"))
     predictions = _with_actors(val, Predictor, (weights, config.data.input_px), config)
     files = write_parquet(predictions, folder / PREDICTIONS, PREDICTION_SCHEMA, ROWS_PER_GROUP)
-    counts["predictions"] = sum(pa.parquet.read_metadata(path).num_rows for path in files)
+    counts["predictions"] = count_rows(files)
     say(f"  {counts['predictions']} predictions of val images")
     return counts
 

@@ -1,28 +1,26 @@
 """Stage `evaluate`: cached predictions x every classifier -> metrics, by Ray tasks whose tallies add; and pictures."""
 
-from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import ray
 import torch
-from torch import Tensor
+from torch import nn
 
 from cluster.session import connect
 from cluster.storage import RunDir, write_json
 from jobs.cache import prediction_files
 from jobs.fit import fitted_rows
+from jobs.parquet import count_rows
+from jobs.pictures import draw_pictures
 from jobs.presets import PipelineConfig
 from jobs.progress import Progress
 from jobs.shard import shard_classes, shard_files
 from pading.classes import ClassTable
-from pading.data.shards import decode_row, read_rows
-from pading.evaluate.inference import InferenceConfig, ground_truth_map, panoptic_map, upsampled_masks
-from pading.evaluate.panels import Panel, panel_sheet
-from pading.evaluate.predictions import ImagePrediction, read_predictions
+from pading.evaluate.inference import InferenceConfig
+from pading.evaluate.predictions import read_predictions
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
-from pading.zeroshot.classifier import Classifier, load_classifier
+from pading.zeroshot.classifier import load_classifier
 
 ROWS, PANELS = "rows.json", "panels.png"
 
@@ -36,22 +34,39 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     connect()
     classes = shard_classes(run_dir)
     rows = fitted_rows(run_dir)
-    paths = [run_dir.artefact("classifiers") / row["folder"] for row in rows]
-    files = prediction_files(run_dir)
+    paths = [(run_dir.artefact("classifiers") / row["folder"]).resolve() for row in rows]
+    files = [path.resolve() for path in prediction_files(run_dir)]
     tasks = [_score_file.remote(path, paths, classes, config.inference) for path in files]
     progress = Progress("score prediction files", len(files))
-    totals: list[ImageTally] = []
-    for done, task in enumerate(tasks, start=1):  # added in the order of the files, whichever task ends first
-        tallies = ray.get(task)
-        totals = [ImageTally.total([a, b]) for a, b in zip(totals, tallies, strict=True)] if totals else tallies
+    parts: list[list[ImageTally]] = []
+    for done, task in enumerate(tasks, start=1):  # kept in the order of the files, whichever task ends first
+        parts.append(ray.get(task))
         progress.update(done)
-    expected = sum(1 for path in shard_files(run_dir, "val") for _ in read_rows(path))
+    totals = [ImageTally.total(column) for column in zip(*parts, strict=True)]
+    expected = count_rows(shard_files(run_dir, "val"))
     if totals[0].num_images != expected:
         raise ValueError(f"{totals[0].num_images} images scored, the val shards hold {expected}; redo the cache stage")
     scored = [
-        {key: row[key] for key in ("method", "profile", "seed")} | {"task": config.task, "metrics": metrics(total, classes)}
+        {
+            "task": config.task,
+            "method": row["method"],
+            "profile": row["profile"],
+            "seed": row["seed"],
+            "metrics": metrics(total, classes),
+        }
         for row, total in zip(rows, totals, strict=True)
     ]
     write_json(folder / ROWS, scored)
-    picture(config, run_dir, classes).save(folder / PANELS)
+    draw_pictures(config, run_dir).save(folder / PANELS)
     return {"rows": len(scored), "images": expected}
+
+
+@ray.remote(num_cpus=1)
+def _score_file(
+    predictions: Path, classifiers: list[Path], classes: ClassTable, config: InferenceConfig
+) -> list[ImageTally]:
+    """Return each classifier's tally over one file of predictions; the work on an image is shared by all."""
+    torch.set_num_threads(1)
+    functions = [nn.Sequential(load_classifier(path), nn.Softmax(dim=1)).requires_grad_(False) for path in classifiers]
+    tallies = [evaluate_image(image, functions, classes, config) for image in read_predictions(predictions)]
+    return [ImageTally.total(column) for column in zip(*tallies, strict=True)]

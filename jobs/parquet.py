@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import ray.data
 
 
@@ -25,3 +26,8 @@ def read_parquet(files: list[Path], columns: list[str] | None = None) -> ray.dat
     if not files:
         raise ValueError("no parquet files to read; run the stage that writes them first")
     return ray.data.read_parquet([str(path) for path in files], columns=columns, override_num_blocks=len(files))
+
+
+def count_rows(files: list[Path]) -> int:
+    """Return the number of rows in parquet files, from their footers."""
+    return sum(pq.read_metadata(path).num_rows for path in files)

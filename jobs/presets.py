@@ -1,5 +1,6 @@
 """Whole runs as functions: a preset returns the complete configuration of a pipeline."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from jobs.clip import ShapesClipConfig
 from jobs.engine import Strategy
 from pading.classes import ClassTable
 from pading.coco_classes import coco_panoptic_119_14
-from pading.config import override
+from pading.config import from_plain, override
 from pading.evaluate.inference import InferenceConfig
 from pading.segmenter.segmenter import SegmenterConfig, tiny
 from pading.shapes.classes import shapes_classes
@@ -202,3 +203,16 @@ PRESETS: dict[str, Callable[[], PipelineConfig]] = {
     "coco-mini": coco_mini,
     "coco-panoptic": coco_panoptic,
 }
+
+
+def read_config(run_dir: RunDir) -> PipelineConfig:
+    """Return the configuration that a run was last started with.
+
+    Raises:
+        FileNotFoundError: if the directory holds no run.
+        ValueError: if the file is not a configuration of this version.
+    """
+    path = run_dir.root / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give the --run-dir of a finished run")
+    return from_plain(PipelineConfig, json.loads(path.read_text()))

@@ -7,15 +7,37 @@ from typing import Any
 from cluster.storage import RunDir, write_json
 from jobs.presets import PipelineConfig, class_table, data_root
 from jobs.progress import say
+from pading.data.layout import find_panoptic
 from pading.data.verify import verify_panoptic
 
 SPLITS = ("train2017", "val2017")
-REPORT = "report.json"
 
 
 def verify(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
     """Check both splits (layout, JSON, headers, ids) and write the findings.
 
     Raises:
-        ValueError: if there is an error; warnings are reported and let pass.
+        ValueError: if there is an error; warnings are said and let pass.
     """
+    root, classes = data_root(config, run_dir), class_table(config)
+    counts = {}
+    for split in SPLITS:
+        report = verify_panoptic(root, split, classes, decode=config.data.verify_decodes)
+        say(report.to_text())
+        write_json(folder / f"{split}.json", json.loads(report.to_json()))
+        errors = [finding for finding in report.findings if finding.severity == "error"]
+        if errors:
+            more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
+            raise ValueError(f"{errors[0]}{more}")
+        counts[split] = report.counts
+    return counts
+
+
+def annotation_files(config: PipelineConfig, run_dir: RunDir) -> list[Path]:
+    """Return the JSON files that a run depends on.
+
+    Raises:
+        FileNotFoundError: if the folder is not laid out as COCO's.
+    """
+    root = data_root(config, run_dir)
+    return [find_panoptic(root, split).annotations for split in SPLITS]

@@ -66,7 +66,9 @@ def loss(layers, label_maps, classes, num_masks, no_object=0.1, weights=(2.0, 5.
         num_rows = sum(len(image) for image in class_logits)
         normaliser = num_masks + no_object * max(num_rows - num_masks, 0)
         for image in range(len(label_maps)):
-            cost, labels = cost_matrix(class_logits[image], mask_logits[image], label_maps[image], classes[image], weights)
+            cost, labels = cost_matrix(
+                class_logits[image], mask_logits[image], label_maps[image], classes[image], weights
+            )
             rows, columns = linear_sum_assignment(cost)
             label_of = {int(row): labels[column] for row, column in zip(rows, columns, strict=True)}
             for q, logits in enumerate(class_logits[image]):

@@ -1,0 +1,12 @@
+"""The error of a file that is not what it should be: which file, what was seen, what to do."""
+
+
+class DataError(ValueError):
+    """A file whose content cannot be used; reads as "file: what; remedy"."""
+
+    def __init__(self, file: str, what: str, remedy: str) -> None:
+        super().__init__(file, what, remedy)  # all three in args, so that the error survives pickling between processes
+        self.file, self.what, self.remedy = file, what, remedy
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}; {self.remedy}"

@@ -1,0 +1,116 @@
+"""Photos (JPEG) and label images (PNG) to arrays and back; sizes are checked from the header, before decoding.
+
+Every function takes bytes and the name to blame. Axes: H W pixels.
+"""
+
+import io
+
+import numpy as np
+from jaxtyping import UInt16, UInt32
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from pading.data.errors import DataError
+
+MAX_PIXELS = 64_000_000  # a hundred times a large COCO photo; a decoded image takes 3 bytes a pixel
+CORRUPT = "is truncated or corrupt"
+DOWNLOAD_AGAIN = "download it again"
+DECODE_ERRORS = (OSError, SyntaxError, ValueError)  # all that Pillow raised in 24,000 damaged files
+COMPRESS_LEVEL = 1  # label images are tiny at any level; 1 writes several times faster than the default
+MAX_8_BIT_SEGMENTS = 255
+
+
+def open_photo(content: bytes, file: str, max_pixels: int = MAX_PIXELS) -> JpegImageFile:
+    """Read the header of a JPEG; nothing is decoded yet.
+
+    Raises:
+        ValueError: if it is no readable JPEG or has more than `max_pixels` pixels.
+    """
+    try:
+        # The classes of the two formats are used directly: no other decoder can be reached from untrusted bytes.
+        photo = JpegImageFile(io.BytesIO(content))
+    except DECODE_ERRORS as error:
+        raise DataError(file, f"{CORRUPT} (not readable as JPEG: {error})", DOWNLOAD_AGAIN) from error
+    _check_size(photo, file, max_pixels)
+    return photo
+
+
+def open_label_image(content: bytes, file: str, max_pixels: int = MAX_PIXELS) -> PngImageFile:
+    """Read the header of a PNG; nothing is decoded yet.
+
+    Raises:
+        ValueError: if it is no readable PNG or has more than `max_pixels` pixels.
+    """
+    try:
+        image = PngImageFile(io.BytesIO(content))
+    except DECODE_ERRORS as error:
+        raise DataError(file, f"{CORRUPT} (not readable as PNG: {error})", DOWNLOAD_AGAIN) from error
+    _check_size(image, file, max_pixels)
+    return image
+
+
+def decode_photo(photo: JpegImageFile, file: str) -> Image.Image:
+    """Decode an opened photo to RGB; grey and CMYK photos are converted.
+
+    Raises:
+        ValueError: if the photo ends early or does not decode.
+    """
+    try:
+        return photo.convert("RGB")
+    except DECODE_ERRORS as error:
+        raise DataError(file, f"{CORRUPT} ({error})", DOWNLOAD_AGAIN) from error
+
+
+def decode_segment_ids(image: PngImageFile, file: str) -> UInt32[np.ndarray, "H W"]:
+    """Return the segment id of each pixel of a panoptic PNG: R + 256 G + 65536 B, 0 = void.
+
+    Raises:
+        ValueError: if the PNG is not RGB, ends early or does not decode.
+    """
+    if image.mode != "RGB":
+        raise DataError(
+            file, f"is a PNG of mode {image.mode}", "give the panoptic PNG, whose RGB colours are segment ids"
+        )
+    colours = _pixels(image, file)
+    padded = np.zeros((*colours.shape[:2], 4), dtype=np.uint8)
+    padded[..., :3] = colours
+    return padded.view("<u4")[..., 0].astype(np.uint32, copy=False)
+
+
+def decode_label_map(content: bytes, file: str, max_pixels: int = MAX_PIXELS) -> UInt16[np.ndarray, "H W"]:
+    """Decode what `encode_label_map` wrote.
+
+    Raises:
+        ValueError: if it is no readable 8- or 16-bit grey PNG.
+    """
+    image = open_label_image(content, file, max_pixels)
+    if image.mode not in ("L", "I;16"):
+        raise DataError(file, f"label map is a PNG of mode {image.mode}", "write 8- or 16-bit grey")
+    return _pixels(image, file).astype(np.uint16)
+
+
+def encode_label_map(label_map: UInt16[np.ndarray, "H W"], num_segments: int) -> bytes:
+    """Return a grey PNG, of 8 bits where the number of segments allows it, of 16 otherwise."""
+    narrow = num_segments <= MAX_8_BIT_SEGMENTS
+    buffer = io.BytesIO()
+    Image.fromarray(label_map.astype(np.uint8 if narrow else np.uint16)).save(
+        buffer, "PNG", compress_level=COMPRESS_LEVEL
+    )
+    return buffer.getvalue()
+
+
+def _pixels(image: PngImageFile, file: str) -> np.ndarray:
+    try:
+        return np.asarray(image)
+    except DECODE_ERRORS as error:
+        raise DataError(file, f"{CORRUPT} ({error})", DOWNLOAD_AGAIN) from error
+
+
+def _check_size(image: Image.Image, file: str, max_pixels: int) -> None:
+    if image.width * image.height > max_pixels:
+        raise DataError(
+            file,
+            f"the header says {image.width} x {image.height} pixels, more than the limit of {max_pixels}",
+            "shrink the image, or raise max_pixels if you trust it",
+        )

@@ -1,0 +1,72 @@
+"""The frozen segmenter over decoded images: what the cache stores of training and of validation images.
+
+Axes: B images, Q queries, K classes, D query-embedding width.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from pading.data.batch import Batch, letterbox_image, letterbox_size
+from pading.data.sample import Sample
+from pading.evaluate.predictions import ImagePrediction, quantise
+from pading.randomness import generator_for
+from pading.segmenter.matcher import match_final
+from pading.segmenter.segmenter import Segmenter
+from pading.segmenter.targets import targets_from_batch
+from pading.zeroshot.features import Features
+
+
+@torch.inference_mode()
+def matched_features(segmenter: Segmenter, batch: Batch, no_object_per_image: int, seed: int) -> Features:
+    """Return the embeddings of matched queries with their classes, and of some unmatched ones as no-object (label K).
+
+    Which unmatched queries are kept depends on the seed and the image id alone, so batches may be cut anywhere.
+    """
+    prediction = segmenter(batch.images)[-1]
+    targets = targets_from_batch(batch.label_maps, batch.classes, batch.image_ids)
+    labels, _ = match_final(prediction, targets)  # (B, Q)
+    matched = labels != segmenter.num_classes
+    order = torch.stack(
+        [
+            torch.rand(labels.shape[1], generator=generator_for(seed, "no-object", int(image_id)))
+            for image_id in batch.image_ids
+        ]
+    ).to(labels.device)
+    rank = order.masked_fill(matched, 2.0).argsort(dim=1).argsort(dim=1)
+    kept = matched | (rank < no_object_per_image)
+    return Features(
+        prediction.query_embeddings[kept].float().cpu(),
+        labels[kept].cpu(),
+        batch.image_ids[:, None].expand_as(labels)[kept].cpu(),
+    )
+
+
+@torch.inference_mode()
+def predict_samples(segmenter: Segmenter, samples: Sequence[Sample], input_px: int) -> list[ImagePrediction]:
+    """Return what the segmenter says about each image, in order, with the truth beside it."""
+    device = segmenter.class_head.weight.device
+    images = np.stack([letterbox_image(sample.image, input_px) for sample in samples])
+    prediction = segmenter(torch.from_numpy(images).to(device))[-1]
+    embeddings = prediction.query_embeddings.float().cpu().numpy()
+    mask_logits = quantise(prediction.mask_logits.float().cpu().numpy())
+    predictions = []
+    for index, sample in enumerate(samples):
+        height, width = sample.label_map.shape
+        content_height, content_width = letterbox_size(height, width, input_px)
+        predictions.append(
+            ImagePrediction(
+                image_id=sample.image_id,
+                height=height,
+                width=width,
+                content_height=content_height,
+                content_width=content_width,
+                input_px=input_px,
+                query_embeddings=embeddings[index],
+                mask_logits=mask_logits[index],
+                label_map=sample.label_map,
+                segments=sample.segments,
+            )
+        )
+    return predictions

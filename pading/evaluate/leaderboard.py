@@ -1,0 +1,146 @@
+"""The leaderboard of a run: rows (one per task, method, profile and seed) as JSON, Markdown, HTML and terminal text.
+
+A table line is one (method, profile): mean and standard deviation over seeds, sorted by harmonic-mean PQ. Metrics are in
+percent. `leaderboard_pages.py` writes the files.
+"""
+
+import json
+import math
+import os
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SIDES = ("seen", "unseen", "hm")
+QUALITIES = ("pq", "sq", "rq", "miou", "ap50", "recall100")
+COLUMNS = tuple(f"{quality}/{side}" for quality in QUALITIES for side in SIDES)
+SORT_COLUMN = "pq/hm"
+_ROW_FIELDS: dict[str, type] = {"task": str, "method": str, "profile": str, "seed": int, "metrics": dict}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One cell of a table: a metric over the seeds; NaN where no seed has it, deviation 0 for a single seed."""
+
+    mean: float
+    deviation: float
+    is_best: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a table."""
+
+    method: str
+    profile: str
+    num_seeds: int
+    scores: dict[str, Score]
+
+
+def check_rows(rows: Sequence[Any], source: str = "leaderboard") -> list[dict[str, Any]]:
+    """Return copies of the rows, if each has exactly the fields and types of a leaderboard row.
+
+    A metric that is not a finite number (no class to average over) becomes None, because strict JSON has no NaN.
+
+    Raises:
+        ValueError: naming the source, the row and the field that is missing, unknown, of the wrong type or repeated.
+    """
+    for index, row in enumerate(rows):
+        where = f"{source}, row {index}"
+        if not isinstance(row, dict):
+            raise ValueError(f"{where}: expected an object, found {type(row).__name__}; write one object per row")
+        for field, kind in _ROW_FIELDS.items():
+            if type(row.get(field)) is not kind:
+                seen = f"found {row[field]!r}" if field in row else "it is missing"
+                raise ValueError(f"{where}, field {field!r}: expected {kind.__name__}, {seen}; run evaluate again")
+        unknown = sorted(row.keys() - {*_ROW_FIELDS, "intervals"})
+        if unknown:
+            raise ValueError(f"{where}, field {unknown[0]!r}: not a field; valid: {', '.join(_ROW_FIELDS)}, intervals")
+        for metric, value in row["metrics"].items():
+            if type(value) not in (int, float, type(None)):
+                raise ValueError(f"{where}, field 'metrics.{metric}': expected a number or null, found {value!r}")
+    identities = [tuple(row[field] for field in ("task", "method", "profile", "seed")) for row in rows]
+    for index, identity in enumerate(identities):
+        if identity in identities[:index]:
+            raise ValueError(f"{source}, row {index}, field 'seed': {identity} occurs twice; keep one of them")
+    return [{**row, "metrics": {key: _finite(value) for key, value in row["metrics"].items()}} for row in rows]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def read_leaderboard(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of a `leaderboard.json`.
+
+    Raises:
+        ValueError: if the file is not JSON, or is not a list of rows.
+    """
+    try:
+        rows = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON ({error}); run leaderboard again") from error
+    if not isinstance(rows, list):
+        raise ValueError(f"{path}: expected a list of rows, found {type(rows).__name__}; run leaderboard again")
+    return check_rows(rows, str(path))
+
+
+def tables(rows: Sequence[dict[str, Any]]) -> dict[str, list[Line]]:
+    """Return the lines of each task's table, best first; lines without the sorting metric come last."""
+    return {
+        task: _lines([row for row in rows if row["task"] == task]) for task in sorted({row["task"] for row in rows})
+    }
+
+
+def shown_columns(lines: Sequence[Line]) -> list[str]:
+    """Return the metrics that at least one line has, in table order."""
+    return [column for column in COLUMNS if any(math.isfinite(line.scores[column].mean) for line in lines)]
+
+
+def _lines(rows: Sequence[dict[str, Any]]) -> list[Line]:
+    groups: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+    for row in rows:
+        groups.setdefault((row["method"], row["profile"]), []).append(row["metrics"])
+    means = {
+        key: {column: _mean_and_deviation([metrics.get(column) for metrics in group]) for column in COLUMNS}
+        for key, group in groups.items()
+    }
+    best = {
+        column: max((mean[column][0] for mean in means.values() if math.isfinite(mean[column][0])), default=math.nan)
+        for column in COLUMNS
+    }
+    lines = [
+        Line(
+            method=method,
+            profile=profile,
+            num_seeds=len(groups[method, profile]),
+            scores={
+                column: Score(mean=mean, deviation=deviation, is_best=mean == best[column])
+                for column, (mean, deviation) in scores.items()
+            },
+        )
+        for (method, profile), scores in means.items()
+    ]
+    return sorted(lines, key=_rank)
+
+
+def _rank(line: Line) -> tuple[float, str, str]:
+    mean = line.scores[SORT_COLUMN].mean
+    return (-mean if math.isfinite(mean) else math.inf, line.method, line.profile)
+
+
+def _mean_and_deviation(values: Sequence[float | None]) -> tuple[float, float]:
+    finite = [value for value in map(_finite, values) if value is not None]
+    if not finite:
+        return math.nan, math.nan
+    return statistics.fmean(finite), statistics.stdev(finite) if len(finite) > 1 else 0.0
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)

@@ -1,0 +1,140 @@
+"""Leaderboard pages: the tables of `leaderboard.py` as Markdown, as a self-contained HTML page and for the terminal."""
+
+import base64
+import html
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pading.evaluate.leaderboard import Line, Score, check_rows, shown_columns, tables, write_whole
+
+TERMINAL_COLUMNS = ("pq/seen", "pq/unseen", "pq/hm", "miou/hm", "ap50/hm")
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c1e21; --paper: #fff; --faint: #6b7280; --rule: #e3e5e8; --best: #0b6e4f; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e8eb; --paper: #15171a; --faint: #9aa2ad; --rule: #2b2f36; --best: #4fd1a1; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 80rem; margin: 2rem auto; padding: 0 1rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--rule); text-align: right; white-space: nowrap; }
+th:first-child, th:nth-child(2), td:first-child, td:nth-child(2) { text-align: left; }
+th { font-weight: 600; color: var(--faint); }
+.best { font-weight: 700; color: var(--best); }
+small, figcaption { color: var(--faint); }
+figure { margin: 1rem 0; }
+img { max-width: 100%; image-rendering: pixelated; }
+"""
+
+
+def write_leaderboard(
+    folder: Path, rows: Sequence[dict[str, Any]], notes: Sequence[str] = (), panels: Sequence[Path] = ()
+) -> None:
+    """Write `leaderboard.json`, `leaderboard.md` and `leaderboard.html`; panels are PNG files shown in the page.
+
+    Raises:
+        ValueError: if a row breaks the contract of `check_rows`; nothing is written then.
+    """
+    checked = check_rows(rows)
+    pages = {
+        "leaderboard.json": json.dumps(checked, indent=1) + "\n",
+        "leaderboard.md": markdown_page(checked, notes),
+        "leaderboard.html": html_page(checked, notes, panels),
+    }
+    for name, text in pages.items():
+        write_whole(folder / name, text)
+
+
+def markdown_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> str:
+    """Return the tables in Markdown: percent, mean +- standard deviation over seeds, the best of a column in bold."""
+    parts = ["# Leaderboard"]
+    for task, lines in tables(rows).items():
+        columns = shown_columns(lines)
+        table = [
+            _markdown_row(["method", "profile", "seeds", *columns]),
+            "|---|---|---:" + "|---:" * len(columns) + "|",
+        ]
+        for line in lines:
+            cells = [_bold(_cell(line, column), line.scores[column]) for column in columns]
+            table.append(_markdown_row([line.method, line.profile, str(line.num_seeds), *cells]))
+        parts += [f"## {task}", "\n".join(table)]
+    parts.append("\n".join(["Percent; mean ± standard deviation over seeds; hm is the harmonic mean.", *notes]))
+    return "\n\n".join(parts) + "\n"
+
+
+def html_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = (), panels: Sequence[Path] = ()) -> str:
+    """Return the tables and pictures as one HTML page that asks nothing of the network."""
+    body = ["<h1>Leaderboard</h1>"]
+    for task, lines in tables(rows).items():
+        columns = shown_columns(lines)
+        head = "".join(f"<th>{html.escape(column)}</th>" for column in ["method", "profile", "seeds", *columns])
+        body.append(f"<h2>{html.escape(task)}</h2>\n<div class=wide><table>\n<tr>{head}</tr>")
+        body += [_html_row(line, columns) for line in lines]
+        body.append("</table></div>")
+    body.append("<p><small>Percent; mean ± standard deviation over seeds; hm is the harmonic mean.</small></p>")
+    body += [f"<p>{html.escape(note)}</p>" for note in notes]
+    body += [_figure(panel) for panel in panels]
+    sources = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    policy = f'<meta http-equiv=Content-Security-Policy content="{sources}">'
+    head = f"<meta charset=utf-8>{policy}<meta name=viewport content='width=device-width'><title>Leaderboard</title>"
+    return (
+        f"<!doctype html>\n<html lang=en>\n<head>{head}\n<style>{_STYLE}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def terminal_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return a plain-text table that fits a terminal; a star marks the best of a column."""
+    parts = []
+    for task, lines in tables(rows).items():
+        columns = [column for column in shown_columns(lines) if column in TERMINAL_COLUMNS]
+        grid = [["method", "profile", "seeds", *columns]]
+        for line in lines:
+            cells = [_cell(line, column) + ("*" if line.scores[column].is_best else " ") for column in columns]
+            grid.append([line.method, line.profile, str(line.num_seeds), *cells])
+        widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
+        text = [
+            "  ".join(
+                cell.ljust(width) if at < 2 else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in grid
+        ]
+        parts.append("\n".join([task, *(line.rstrip() for line in text)]))
+    return "\n\n".join(parts)
+
+
+def _cell(line: Line, column: str) -> str:
+    score = line.scores[column]
+    if not math.isfinite(score.mean):
+        return "-"
+    deviation = f" ± {score.deviation:.1f}" if line.num_seeds > 1 else ""
+    return f"{score.mean:.1f}{deviation}"
+
+
+def _bold(text: str, score: Score) -> str:
+    return f"**{text}**" if score.is_best else text
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _html_row(line: Line, columns: Sequence[str]) -> str:
+    names = "".join(f"<td>{html.escape(text)}</td>" for text in (line.method, line.profile, str(line.num_seeds)))
+    scores = "".join(
+        f"<td{' class=best' if line.scores[column].is_best else ''}>{_cell(line, column)}</td>" for column in columns
+    )
+    return f"<tr>{names}{scores}</tr>"
+
+
+def _figure(panel: Path) -> str:
+    picture = base64.b64encode(panel.read_bytes()).decode()
+    caption = html.escape(panel.stem.replace("_", " "))
+    image = f"<img alt='{caption}' src='data:image/png;base64,{picture}'>"
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"

@@ -1,0 +1,48 @@
+"""How the masks of all queries overlap all true segments: counted once per image, asked by every classifier.
+
+Axes: Q queries, M true segments, H W pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int, Int64
+from torch import Tensor
+
+from pading.data.sample import Segment
+
+FLOAT32_EXACT_PX = 2**24  # float32 counts are exact up to here
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Overlap:
+    """IoU of every query's mask with every true segment; of a crowd, the share of the mask that lies in the crowd."""
+
+    iou: Float64[np.ndarray, "Q M"]
+    classes: Int64[np.ndarray, "M"]
+    is_crowd: Bool[np.ndarray, "M"]
+
+
+def overlap(masks: Bool[Tensor, "Q H W"], label_map: Int[np.ndarray, "H W"], segments: Sequence[Segment]) -> Overlap:
+    """Return the overlaps of an image; label i + 1 is segments[i]. An empty mask overlaps nothing.
+
+    Raises:
+        ValueError: if masks and label map differ in size.
+    """
+    if tuple(masks.shape[1:]) != label_map.shape:
+        raise ValueError(f"masks {tuple(masks.shape[1:])} and label map {label_map.shape} differ in size")
+    dtype = torch.float32 if label_map.size <= FLOAT32_EXACT_PX else torch.float64
+    labels = torch.from_numpy(label_map.astype(np.int32)).flatten()
+    is_segment = labels == torch.arange(1, len(segments) + 1, dtype=torch.int32)[:, None]  # (M, H*W)
+    pixels = masks.flatten(1)
+    intersection = (pixels.to(dtype) @ is_segment.to(dtype).T).double().numpy()
+    mask_area = pixels.sum(dim=1).double().numpy()[:, None]
+    is_crowd = np.array([segment.is_crowd for segment in segments], dtype=bool)
+    union = mask_area + is_segment.sum(dim=1).double().numpy() - intersection
+    return Overlap(
+        iou=intersection / np.maximum(np.where(is_crowd, mask_area, union), 1),
+        classes=np.array([segment.class_index for segment in segments], dtype=np.int64),
+        is_crowd=is_crowd,
+    )

@@ -1,0 +1,235 @@
+"""Cached predictions of the frozen segmenter: one parquet row per image, ground truth included.
+
+The segmenter runs once over each validation image; every classifier is then judged on these rows. Axes: Q queries, D
+query embedding, h w mask pixels at the network's stride, H W pixels of the photo.
+"""
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float, Float32, Int8, UInt16
+
+from pading.data.sample import Segment
+
+MASK_LOGIT_STEP = 1 / 12  # 127 steps reach a logit of 10.6, a probability of 0.99997
+PREDICTION_VERSION = 1
+ROWS_PER_GROUP = 16  # what a reader holds in memory at once
+LARGEST_IMAGE_PX = 2**28  # refuses absurd sizes in a damaged row before memory is asked for
+
+_SEGMENT = pa.struct(
+    [("segment_id", pa.int64()), ("class_index", pa.int64()), ("is_crowd", pa.bool_()), ("area_px", pa.int64())]
+)
+PREDICTION_SCHEMA = pa.schema(
+    [
+        ("version", pa.int64()),
+        ("image_id", pa.int64()),
+        ("height", pa.int64()),
+        ("width", pa.int64()),
+        ("content_height", pa.int64()),
+        ("content_width", pa.int64()),
+        ("input_px", pa.int64()),
+        ("num_queries", pa.int64()),
+        ("embedding_width", pa.int64()),
+        ("mask_height", pa.int64()),
+        ("mask_width", pa.int64()),
+        ("query_embeddings", pa.binary()),  # little-endian float32, (Q, D)
+        ("mask_logits", pa.binary()),  # zstd of int8, (Q, h, w)
+        ("label_map", pa.binary()),  # zstd of little-endian uint16, (H, W)
+        ("segments", pa.list_(_SEGMENT)),
+        ("checksum", pa.int64()),  # CRC-32 of all the above, whoever writes the file
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImagePrediction:
+    """What the segmenter said about one image, and the truth about it.
+
+    The network saw the photo letterboxed: resized to (content_height, content_width), in the top left corner of a
+    square of input_px. A mask logit is its int8 value times MASK_LOGIT_STEP. In label_map 0 is void and i + 1 is
+    segments[i].
+    """
+
+    image_id: int
+    height: int
+    width: int
+    content_height: int
+    content_width: int
+    input_px: int
+    query_embeddings: Float32[np.ndarray, "Q D"]
+    mask_logits: Int8[np.ndarray, "Q h w"]
+    label_map: UInt16[np.ndarray, "H W"]
+    segments: tuple[Segment, ...]
+
+    def __post_init__(self) -> None:
+        if self.label_map.shape != (self.height, self.width):
+            raise ValueError(
+                f"image {self.image_id}: label map {self.label_map.shape} is not {(self.height, self.width)}"
+            )
+        if not (0 < self.content_height <= self.input_px and 0 < self.content_width <= self.input_px):
+            raise ValueError(
+                f"image {self.image_id}: content {(self.content_height, self.content_width)} does not fit "
+                f"the network input of {self.input_px} px; give the letterboxed size of the photo"
+            )
+        if self.mask_logits.ndim != 3 or len(self.query_embeddings) != len(self.mask_logits):
+            raise ValueError(
+                f"image {self.image_id}: query embeddings {self.query_embeddings.shape} and mask logits "
+                f"{self.mask_logits.shape} must share their first axis, the queries"
+            )
+        if self.mask_logits.dtype != np.int8:
+            raise ValueError(f"image {self.image_id}: mask logits are {self.mask_logits.dtype}; call quantise first")
+
+
+def quantise(mask_logits: Float[np.ndarray, "*shape"]) -> Int8[np.ndarray, "*shape"]:
+    """Return mask logits as multiples of MASK_LOGIT_STEP, clipped to 127 steps on either side.
+
+    The sign survives: a logit of either sign that rounds to zero becomes one step of that sign, so that the half-plane
+    {logit > 0} is the same before and after.
+
+    Raises:
+        ValueError: if a logit is NaN.
+    """
+    steps = np.clip(np.rint(mask_logits / MASK_LOGIT_STEP), -127, 127)
+    if np.isnan(steps).any():
+        raise ValueError(f"{int(np.isnan(steps).sum())} mask logits are NaN; the segmenter's weights are damaged")
+    return np.where(steps == 0, np.sign(mask_logits), steps).astype(np.int8)
+
+
+def to_row(prediction: ImagePrediction) -> dict[str, Any]:
+    """Return the prediction as one parquet row, see PREDICTION_SCHEMA."""
+    num_queries, mask_height, mask_width = prediction.mask_logits.shape
+    codec = pa.Codec("zstd", 3)
+    row = {
+        "version": PREDICTION_VERSION,
+        "image_id": prediction.image_id,
+        "height": prediction.height,
+        "width": prediction.width,
+        "content_height": prediction.content_height,
+        "content_width": prediction.content_width,
+        "input_px": prediction.input_px,
+        "num_queries": num_queries,
+        "embedding_width": prediction.query_embeddings.shape[1],
+        "mask_height": mask_height,
+        "mask_width": mask_width,
+        "query_embeddings": prediction.query_embeddings.astype("<f4").tobytes(),
+        "mask_logits": codec.compress(prediction.mask_logits.tobytes(), asbytes=True),
+        "label_map": codec.compress(prediction.label_map.astype("<u2").tobytes(), asbytes=True),
+        "segments": [
+            {
+                "segment_id": segment.segment_id,
+                "class_index": segment.class_index,
+                "is_crowd": segment.is_crowd,
+                "area_px": segment.area_px,
+            }
+            for segment in prediction.segments
+        ],
+    }
+    return row | {"checksum": _checksum(row)}
+
+
+def from_row(row: dict[str, Any]) -> ImagePrediction:
+    """Return the prediction that `to_row` encoded.
+
+    Raises:
+        ValueError: if the row has another version, lacks a column, or is damaged.
+    """
+    missing = [name for name in PREDICTION_SCHEMA.names if row.get(name) is None]
+    if missing:
+        raise ValueError(f"prediction row lacks columns {missing}; run the cache stage again")
+    if row["version"] != PREDICTION_VERSION:
+        raise ValueError(
+            f"prediction row has version {row['version']}, this code reads {PREDICTION_VERSION}; "
+            "run the cache stage again"
+        )
+    if row["checksum"] != _checksum(row):
+        raise ValueError(f"prediction row of image {row['image_id']} is damaged: its checksum differs")
+    height, width, num_queries = int(row["height"]), int(row["width"]), int(row["num_queries"])
+    mask_shape = (num_queries, int(row["mask_height"]), int(row["mask_width"]))
+    embedding_shape = (num_queries, int(row["embedding_width"]))
+    return ImagePrediction(
+        image_id=int(row["image_id"]),
+        height=height,
+        width=width,
+        content_height=int(row["content_height"]),
+        content_width=int(row["content_width"]),
+        input_px=int(row["input_px"]),
+        query_embeddings=_array("query_embeddings", row["query_embeddings"], "<f4", embedding_shape),
+        mask_logits=_decompressed("mask_logits", row["mask_logits"], "i1", mask_shape),
+        label_map=_decompressed("label_map", row["label_map"], "<u2", (height, width)),
+        segments=tuple(
+            Segment(
+                segment_id=int(segment["segment_id"]),
+                class_index=int(segment["class_index"]),
+                is_crowd=bool(segment["is_crowd"]),
+                area_px=int(segment["area_px"]),
+            )
+            for segment in row["segments"]
+        ),
+    )
+
+
+def write_predictions(path: Path, predictions: Iterable[ImagePrediction]) -> None:
+    """Write predictions to one parquet file, group by group, under a temporary name until it is complete."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    with pq.ParquetWriter(unfinished, PREDICTION_SCHEMA, compression="none", use_dictionary=False) as writer:
+        rows: list[dict[str, Any]] = []
+        for prediction in predictions:
+            rows.append(to_row(prediction))
+            if len(rows) == ROWS_PER_GROUP:
+                writer.write_table(pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA))
+                rows = []
+        if rows:
+            writer.write_table(pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA))
+    os.replace(unfinished, path)
+
+
+def read_predictions(path: Path) -> Iterator[ImagePrediction]:
+    """Yield the predictions of one parquet file, holding one row group at a time.
+
+    Raises:
+        ValueError: if the file is not parquet, is damaged, or was written by another version; the message names it.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                for row in file.read_row_group(group).cast(PREDICTION_SCHEMA).to_pylist():
+                    yield from_row(row)
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise ValueError(f"predictions file {path} cannot be read ({error}); delete it and cache again") from error
+
+
+def _checksum(row: dict[str, Any]) -> int:
+    payload = ("query_embeddings", "mask_logits", "label_map")
+    numbers = [row[name] for name in PREDICTION_SCHEMA.names if name not in (*payload, "segments", "checksum")]
+    numbers += [segment[field.name] for segment in row["segments"] for field in _SEGMENT]
+    checksum = zlib.crc32(" ".join(str(number) for number in numbers).encode())
+    for name in payload:
+        checksum = zlib.crc32(row[name], checksum)
+    return checksum
+
+
+def _decompressed(column: str, compressed: bytes, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    size_bytes = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
+    if not 0 <= size_bytes <= LARGEST_IMAGE_PX * np.dtype(dtype).itemsize:
+        raise ValueError(f"column {column}: shape {shape} is out of bounds")
+    try:
+        content = pa.Codec("zstd").decompress(compressed, decompressed_size=size_bytes, asbytes=True)
+    except OSError as error:
+        raise ValueError(f"column {column}: {error}") from error
+    return _array(column, content, dtype, shape)
+
+
+def _array(column: str, content: bytes, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    flat = np.frombuffer(content, dtype=dtype)
+    if flat.size != int(np.prod(shape, dtype=object)):
+        raise ValueError(f"column {column}: {flat.size} values do not fill shape {shape}")
+    return flat.reshape(shape).astype(np.dtype(dtype).newbyteorder("="), copy=True)

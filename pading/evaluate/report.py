@@ -1,0 +1,158 @@
+"""All metrics of one image as mergeable tallies, and tallies as flat numbers in percent, as the papers print them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64
+from torch import Tensor, from_numpy
+
+from pading.classes import ClassTable
+from pading.evaluate import instance, mask_recall, panoptic, semantic
+from pading.evaluate.inference import InferenceConfig, instances, panoptic_map, semantic_map, upsampled_masks
+from pading.evaluate.instance import InstanceTally
+from pading.evaluate.mask_recall import MaskRecallTally
+from pading.evaluate.overlap import overlap
+from pading.evaluate.panoptic import PanopticTally
+from pading.evaluate.predictions import ImagePrediction
+from pading.evaluate.semantic import SemanticTally
+
+AbsentClasses = Literal["skip", "zero"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageTally:
+    """Everything that one classifier earned on one image, or on any number of images added up."""
+
+    num_images: int
+    panoptic: PanopticTally
+    semantic: SemanticTally
+    instance: InstanceTally
+    mask_recall: MaskRecallTally
+
+    def __add__(self, other: "ImageTally") -> "ImageTally":
+        return ImageTally.total([self, other])
+
+    @staticmethod
+    def total(tallies: "Sequence[ImageTally]") -> "ImageTally":
+        """Return the sum of tallies, in the order given; counts are exact, sums of IoU depend on the order by rounding.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if not tallies:
+            raise ValueError("no tally to add; were any images evaluated?")
+        return ImageTally(
+            num_images=sum(tally.num_images for tally in tallies),
+            panoptic=reduce(add, (tally.panoptic for tally in tallies)),
+            semantic=reduce(add, (tally.semantic for tally in tallies)),
+            instance=InstanceTally.total([tally.instance for tally in tallies]),
+            mask_recall=reduce(add, (tally.mask_recall for tally in tallies)),
+        )
+
+
+def evaluate_image(
+    image: ImagePrediction,
+    classifiers: Sequence[Callable[[Tensor], Tensor]],
+    classes: ClassTable,
+    config: InferenceConfig,
+) -> list[ImageTally]:
+    """Return one tally for each classifier: a function from query embeddings (Q, D) to probabilities (Q, K + 1).
+
+    Upsampling the masks and comparing them with the truth is done once; a further classifier costs milliseconds.
+
+    Raises:
+        ValueError: if a classifier returns another shape, or the image has a class that the table lacks.
+    """
+    if any(segment.class_index >= classes.num_classes for segment in image.segments):
+        raise ValueError(
+            f"image {image.image_id} has a class beyond the {classes.num_classes} of table {classes.name!r}; "
+            "predictions and table belong to different splits"
+        )
+    masks = upsampled_masks(image)
+    overlaps = overlap(masks.is_positive, image.label_map, image.segments)
+    recall = mask_recall.count_image(overlaps, classes.num_classes)
+    embeddings = from_numpy(image.query_embeddings.copy())
+    expected_shape = (len(embeddings), classes.num_classes + 1)
+
+    tallies = []
+    for index, classifier in enumerate(classifiers):
+        probabilities = classifier(embeddings).detach()
+        if probabilities.shape != expected_shape:
+            raise ValueError(
+                f"classifier {index} returned {tuple(probabilities.shape)}, expected {expected_shape}: "
+                "a probability for each query and class, no-object last"
+            )
+        partition = panoptic_map(probabilities, masks, classes.is_thing, config)
+        pixels = semantic_map(probabilities, masks)
+        detections = instances(probabilities, masks, classes.is_thing, config)
+        tallies.append(
+            ImageTally(
+                num_images=1,
+                panoptic=panoptic.count_image(
+                    partition.label_map, partition.classes, image.label_map, image.segments, classes.num_classes
+                ),
+                semantic=semantic.count_image(pixels, image.label_map, image.segments, classes.num_classes),
+                instance=instance.count_image(image.image_id, detections, overlaps, classes.is_thing),
+                mask_recall=recall,
+            )
+        )
+    return tallies
+
+
+def metrics(tally: ImageTally, classes: ClassTable, absent: AbsentClasses = "skip") -> dict[str, float]:
+    """Return flat metrics in percent: "pq/seen", "pq/unseen", "pq/hm" and so on for sq, rq, miou, ap50 and recall100.
+
+    Each is a plain mean over the classes of the group; hm is the harmonic mean of the two means. Classes that occur
+    neither in the truth nor in the predictions are left out, or count as zero in pq, sq and rq with absent="zero", as
+    PADing's released evaluator has it. NaN where a group has no class to average. "miou/num_seen" and
+    "miou/num_unseen" tell how many classes were averaged; "recall50/masks/..." is the class-agnostic share of covered
+    segments.
+    """
+    quality = tally.panoptic.quality()
+    instance_quality = tally.instance.quality()
+    miou = tally.semantic.iou()
+    values = {
+        **_grouped("pq", quality.pq, classes, absent),
+        **_grouped("sq", quality.sq, classes, absent),
+        **_grouped("rq", quality.rq, classes, absent),
+        **_grouped("miou", miou, classes, "skip"),
+        **_grouped("ap50", instance_quality.average_precision, classes, "skip"),
+        **_grouped("recall100", instance_quality.recall, classes, "skip"),
+    }
+    for name, group in (("seen", classes.seen), ("unseen", classes.unseen)):
+        num_true = int(tally.mask_recall.num_true[list(group)].sum())
+        num_found = int(tally.mask_recall.num_found[list(group)].sum())
+        values[f"recall50/masks/{name}"] = 100 * num_found / num_true if num_true else float("nan")
+        values[f"miou/num_{name}"] = float(np.isfinite(miou[list(group)]).sum())
+    return values
+
+
+def group_mean(values: Float64[np.ndarray, "K"], group: Sequence[int], absent: AbsentClasses) -> float:
+    """Return the mean over a group of classes; NaN values are absent classes. NaN if none is left.
+
+    Raises:
+        ValueError: if `absent` is neither "skip" nor "zero".
+    """
+    if absent not in ("skip", "zero"):
+        raise ValueError(f'absent classes are {absent!r}; choose "skip" or "zero"')
+    chosen = values[list(group)]
+    chosen = np.nan_to_num(chosen, nan=0.0) if absent == "zero" else chosen[~np.isnan(chosen)]
+    return float(chosen.mean()) if len(chosen) else float("nan")
+
+
+def harmonic_mean(seen: float, unseen: float) -> float:
+    """Return 2 s u / (s + u); 0 if either is 0, NaN if either is NaN."""
+    product = seen * unseen
+    return 2 * product / (seen + unseen) if product else product
+
+
+def _grouped(
+    name: str, values: Float64[np.ndarray, "K"], classes: ClassTable, absent: AbsentClasses
+) -> dict[str, float]:
+    seen = 100 * group_mean(values, classes.seen, absent)
+    unseen = 100 * group_mean(values, classes.unseen, absent)
+    return {f"{name}/seen": seen, f"{name}/unseen": unseen, f"{name}/hm": harmonic_mean(seen, unseen)}

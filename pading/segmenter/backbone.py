@@ -1,0 +1,79 @@
+"""Image to multi-scale features.
+
+A backbone is a module that maps a normalised image to a list of `Level`, finest first; nothing downstream asks for more. Axes: B images, C channels.
+"""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+GROUP_CHANNELS = 16  # channels that one group of a GroupNorm shares
+
+
+class Level(NamedTuple):
+    """Features of one resolution; `stride` is the side of a feature cell in input pixels."""
+
+    stride: int
+    features: Float[Tensor, "B C h w"]
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Return a normalisation that needs no batch statistics, so it means the same in training, frozen, and on any number of workers."""
+    return nn.GroupNorm(channels // GROUP_CHANNELS, channels)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with a skip; the skip is projected where the shape changes."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
+        self.norm1 = group_norm(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm2 = group_norm(channels)
+        self.skip = (
+            nn.Identity()
+            if stride == 1 and in_channels == channels
+            else nn.Conv2d(in_channels, channels, stride, stride)
+        )
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h2 w2"]:
+        """Return the block's output, rectified."""
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(self.norm2(self.conv2(y)) + self.skip(x))
+
+
+class ConvBackbone(nn.Module):
+    """A small residual network: a stem down to stride 4, then one stage of residual blocks for each of strides 4, 8, 16, ..."""
+
+    def __init__(self, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+        super().__init__()
+        half = channels[0] // 2
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, half, 3, 2, 1, bias=False),
+            group_norm(half),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(half, channels[0], 3, 2, 1, bias=False),
+            group_norm(channels[0]),
+            nn.ReLU(inplace=True),
+        )
+        self.stages = nn.ModuleList()
+        previous = channels[0]
+        for index, (width, depth) in enumerate(zip(channels, blocks, strict=True)):
+            first = 1 if index == 0 else 2
+            self.stages.append(
+                nn.Sequential(
+                    *(ResidualBlock(previous if i == 0 else width, width, first if i == 0 else 1) for i in range(depth))
+                )
+            )
+            previous = width
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> list[Level]:
+        """Return one level a stage, finest (stride 4) first."""
+        features, levels = self.stem(images), []
+        for index, stage in enumerate(self.stages):
+            features = stage(features)
+            levels.append(Level(4 << index, features))
+        return levels

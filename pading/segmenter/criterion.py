@@ -1,0 +1,81 @@
+"""What the segmenter is trained on: class, mask and dice losses over matched pairs of every layer.
+
+Axes: L predictions (layers), B images, Q queries, K classes, M segments of an image, N matched pairs of all layers and images, P mask cells.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from pading.segmenter.matcher import LossWeights, match
+from pading.segmenter.segmenter import Prediction
+from pading.segmenter.targets import Targets
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriterionConfig:
+    """Weights of the loss; matching uses the same three (Mask2Former, as trained by PADing)."""
+
+    weights: LossWeights = field(default_factory=LossWeights)
+    no_object: float = 0.1
+
+
+def mask_cross_entropy(
+    logits: Float[Tensor, "N P"], masks: Float[Tensor, "N P"], valid: Float[Tensor, "N P"]
+) -> Float[Tensor, "N"]:
+    """Return sum_p (v softplus(x) - t x) / sum_p v.
+
+    This is the binary cross-entropy of every labelled pixel against its cell's logit, averaged over labelled pixels.
+    """
+    return (valid * F.softplus(logits) - masks * logits).sum(dim=1) / valid.sum(dim=1).clamp(min=1)
+
+
+def dice_loss(
+    logits: Float[Tensor, "N P"], masks: Float[Tensor, "N P"], valid: Float[Tensor, "N P"]
+) -> Float[Tensor, "N"]:
+    """Return 1 - (2 sum_p s t + 1) / (sum_p s v + sum_p t + 1), s = sigmoid(x)."""
+    chance = logits.sigmoid()
+    overlap, sizes = (chance * masks).sum(dim=1), (chance * valid + masks).sum(dim=1)
+    return 1 - (2 * overlap + 1) / (sizes + 1)
+
+
+def criterion(
+    predictions: list[Prediction], targets: Targets, num_masks: Tensor | float, config: CriterionConfig | None = None
+) -> dict[str, Float[Tensor, ""]]:
+    """Return the weighted losses "class", "mask" and "dice", each summed over layers; their sum is what to minimise.
+
+    `num_masks` is the number of segments in the whole step divided by the number of workers, so that the mean over workers with batches of
+    one size equals the loss of the whole. Mask losses are sums over matched pairs / num_masks. The class loss is the weighted mean
+    of the cross-entropy of all queries, unmatched ones labelled no-object: its normaliser is num_masks + no_object (B Q - num_masks).
+
+    Raises:
+        ValueError: if a prediction is not finite; names the images.
+    """
+    config = config or CriterionConfig()
+    class_logits = torch.stack([prediction.class_logits for prediction in predictions]).float()
+    mask_logits = torch.stack([prediction.mask_logits for prediction in predictions]).float()
+    num_layers, batch, num_queries, num_outputs = class_logits.shape
+    num_masks = torch.as_tensor(num_masks, dtype=torch.float32, device=class_logits.device).clamp(min=1)
+
+    query = match(class_logits, mask_logits, targets, config.weights)
+    layer, image, segment = (query >= 0).nonzero(as_tuple=True)  # (N,) each
+    row = query[layer, image, segment]
+
+    labels = torch.full((num_layers, batch, num_queries), num_outputs - 1, device=query.device)
+    labels[layer, image, row] = targets.classes[image, segment]
+    class_weights = class_logits.new_ones(num_outputs)
+    class_weights[-1] = config.no_object
+    entropy = F.cross_entropy(class_logits.flatten(0, 2), labels.flatten(), class_weights, reduction="sum")
+    normaliser = num_masks + config.no_object * (batch * num_queries - num_masks).clamp(min=0)
+
+    logits = mask_logits[layer, image, row].flatten(1)  # (N, P)
+    masks, valid = targets.masks[image, segment].flatten(1), targets.valid[image].flatten(1)
+    weights = config.weights
+    return {
+        "class": weights.classification * entropy / normaliser,
+        "mask": weights.cross_entropy * mask_cross_entropy(logits, masks, valid).sum() / num_masks,
+        "dice": weights.dice * dice_loss(logits, masks, valid).sum() / num_masks,
+    }

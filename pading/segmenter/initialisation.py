@@ -1,0 +1,26 @@
+"""Starting weights of a segmenter, drawn from a generator that the caller owns."""
+
+import torch
+from torch import nn
+
+from pading.segmenter.segmenter import Segmenter
+
+
+@torch.no_grad()
+def initialise(segmenter: Segmenter, generator: torch.Generator) -> Segmenter:
+    """Redraw every weight from `generator`, so that a seed decides the start of training and nothing global does; returns the segmenter.
+
+    Convolutions: normal, He's variance over the fan-out. Linear maps: uniform, Glorot. Embeddings: standard normal. Biases 0, norm scales 1.
+    """
+    for module in segmenter.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        elif isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, generator=generator)
+        elif isinstance(module, nn.GroupNorm | nn.LayerNorm):
+            nn.init.ones_(module.weight)
+        if getattr(module, "bias", None) is not None:
+            nn.init.zeros_(module.bias)
+    return segmenter

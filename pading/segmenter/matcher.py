@@ -1,0 +1,104 @@
+"""One-to-one assignment of queries to segments at the least cost.
+
+Axes: L predictions (layers), B images, Q queries, K classes, M segments of an image (padded), P mask cells (h * w).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from pading.segmenter.segmenter import Prediction
+from pading.segmenter.targets import Targets
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Weights of the three terms, the same in the matching cost and in the loss (Mask2Former)."""
+
+    classification: float = 2.0
+    cross_entropy: float = 5.0
+    dice: float = 5.0
+
+
+def matching_cost(
+    class_logits: Float[Tensor, "L B Q K+1"],
+    mask_logits: Float[Tensor, "L B Q h w"],
+    targets: Targets,
+    weights: LossWeights,
+) -> Float[Tensor, "L B Q M"]:
+    """Return the cost of giving every segment to every query; columns of padding are meaningless.
+
+    cost = -w_c p(class) + w_x X + w_d D, with x the mask logit, s = sigmoid(x), t the segment's and v the labelled share of a cell:
+    X = sum_p (v softplus(x) - t x) / sum_p v,  D = 1 - (2 sum_p s t + 1) / (sum_p s v + sum_p t + 1).
+    Both are products of a (Q, P) with a (P, M) matrix.
+    """
+    classes = targets.classes.clamp(min=0)[None, :, None].expand(len(class_logits), -1, class_logits.shape[2], -1)
+    chance = class_logits.float().softmax(dim=-1).gather(3, classes)
+
+    logits = mask_logits.float().flatten(3)  # (L, B, Q, P)
+    masks, valid = targets.masks.flatten(2), targets.valid.flatten(1)
+    owned, columns = (
+        valid.sum(dim=1).clamp(min=1)[:, None, None],
+        torch.cat([masks, valid[:, None]], dim=1).transpose(1, 2),
+    )
+    cross_entropy = F.softplus(logits) @ valid[:, :, None] - logits @ masks.transpose(1, 2)
+    overlap = logits.sigmoid() @ columns  # (L, B, Q, M + 1); the last column is sum_p s v
+    sizes = overlap[..., -1:] + masks.sum(dim=2)[:, None, :]
+    dice = 1 - (2 * overlap[..., :-1] + 1) / (sizes + 1)
+    return -weights.classification * chance + weights.cross_entropy * cross_entropy / owned + weights.dice * dice
+
+
+def assign(cost: Float[np.ndarray, "L B Q M"], is_segment: Bool[np.ndarray, "B M"]) -> Int[np.ndarray, "L B M"]:
+    """Return the query of every segment, or -1 for padding and for segments that outnumber the queries."""
+    layers, batch, _, num_segments = cost.shape
+    query = np.full((layers, batch, num_segments), -1, dtype=np.int64)
+    for image in np.flatnonzero(is_segment.any(axis=1)):
+        columns = np.flatnonzero(is_segment[image])
+        for layer in range(layers):
+            rows, chosen = linear_sum_assignment(cost[layer, image][:, columns])
+            query[layer, image, columns[chosen]] = rows
+    return query
+
+
+@torch.no_grad()
+def match(
+    class_logits: Float[Tensor, "L B Q K+1"],
+    mask_logits: Float[Tensor, "L B Q h w"],
+    targets: Targets,
+    weights: LossWeights,
+) -> Int[Tensor, "L B M"]:
+    """Return the query that each segment is assigned to in each layer, -1 where none; one transfer to the host and one back.
+
+    Raises:
+        ValueError: if a cost is not finite; names the images.
+    """
+    cost = matching_cost(class_logits, mask_logits, targets, weights).cpu().numpy()
+    if not np.isfinite(cost).all():
+        images = targets.image_ids.cpu().numpy()[~np.isfinite(cost).all(axis=(0, 2, 3))]
+        raise ValueError(
+            f"predictions for images {images.tolist()} are not finite: training has diverged; lower the learning rate or clip gradients"
+        )
+    return torch.from_numpy(assign(cost, targets.is_segment.cpu().numpy())).to(class_logits.device)
+
+
+def match_final(
+    prediction: Prediction, targets: Targets, weights: LossWeights | None = None
+) -> tuple[Int[Tensor, "B Q"], Int[Tensor, "B Q"]]:
+    """Return the label of every query of one prediction (K where unmatched) and its segment (-1 where unmatched).
+
+    Raises:
+        ValueError: if a prediction is not finite.
+    """
+    query = match(prediction.class_logits[None], prediction.mask_logits[None], targets, weights or LossWeights())[0]
+    batch, num_queries, num_outputs = prediction.class_logits.shape
+    labels = torch.full((batch, num_queries), num_outputs - 1, device=query.device)
+    segments = torch.full_like(labels, -1)
+    image, segment = (query >= 0).nonzero(as_tuple=True)
+    labels[image, query[image, segment]] = targets.classes[image, segment]
+    segments[image, query[image, segment]] = segment
+    return labels, segments

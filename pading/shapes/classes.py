@@ -1,0 +1,51 @@
+"""The classes of the shapes world: things are pattern x shape, stuff is colour x texture; some combinations are unseen.
+
+Every word of an unseen name occurs in at least two seen names, so that what is learned about parts can carry over.
+"""
+
+import functools
+
+from pading.classes import ClassTable
+
+SHAPES = ("disc", "square", "triangle", "star", "ring", "cross")
+PATTERNS = ("plain", "striped", "dotted", "checked")
+TEXTURES = ("waves", "bricks", "planks")
+COLOURS = ("blue", "green", "red")
+UNSEEN_THINGS = ("striped star", "dotted square", "checked ring", "plain triangle", "checked cross")
+UNSEEN_STUFF = ("blue bricks", "green waves")
+FIRST_THING_ID, FIRST_STUFF_ID = 1, 101
+
+
+@functools.cache
+def shapes_classes() -> ClassTable:
+    """Return the class table of the shapes world: 24 things (COCO ids 1 to 24), then 9 stuff classes (101 to 109)."""
+    things = [f"{pattern} {shape}" for shape in SHAPES for pattern in PATTERNS]
+    stuff = [f"{colour} {texture}" for texture in TEXTURES for colour in COLOURS]
+    names = (*things, *stuff)
+    return ClassTable(
+        name="shapes",
+        names=names,
+        coco_ids=(
+            *range(FIRST_THING_ID, FIRST_THING_ID + len(things)),
+            *range(FIRST_STUFF_ID, FIRST_STUFF_ID + len(stuff)),
+        ),
+        is_thing=(*(True for _ in things), *(False for _ in stuff)),
+        is_seen=tuple(name not in UNSEEN_THINGS + UNSEEN_STUFF for name in names),
+    )
+
+
+@functools.cache
+def class_pool(*, is_thing: bool, is_seen: bool | None = None) -> tuple[int, ...]:
+    """Return the thing or stuff classes, of one side of the split or (None) of both."""
+    table = shapes_classes()
+    return tuple(
+        index
+        for index in range(table.num_classes)
+        if table.is_thing[index] == is_thing and is_seen in (None, table.is_seen[index])
+    )
+
+
+def class_parts(class_index: int) -> tuple[str, str]:
+    """Return the two words of a class name: (pattern, shape) of a thing, (colour, texture) of stuff."""
+    modifier, noun = shapes_classes().names[class_index].split()
+    return modifier, noun

@@ -1,0 +1,163 @@
+"""Fit a generator to real features of seen classes (PADing, eq. 7), and draw synthetic features from it.
+
+Axes: G classes of a step, U unseen classes, N rows of each, K classes, D feature width, E text width.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from pading.classes import ClassTable
+from pading.randomness import generator_for
+from pading.zeroshot.alignment import TAU, relationship_alignment
+from pading.zeroshot.disentangle import DisentangleConfig, Disentangler, disentanglement
+from pading.zeroshot.features import Features, require_only
+from pading.zeroshot.generator import PrimitiveGenerator
+from pading.zeroshot.gmmn import Gmmn
+from pading.zeroshot.mmd import BANDWIDTHS, BandwidthScale, Estimator, mmd, mmd_per_class, safe_root, scaled_bandwidths
+from pading.zeroshot.sampling import draw_by_class
+
+FeatureGenerator = PrimitiveGenerator | Gmmn
+# What is aligned with text: nothing, features as they are, or their related part (with the disentanglement terms).
+Structure = Literal["none", "features", "related"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorFitConfig:
+    """Objective and schedule of a generator fit."""
+
+    mmd: Literal["pooled", "per_class"] = "per_class"
+    estimator: Estimator = "unbiased"
+    root: bool = False
+    bandwidths: tuple[float, ...] = BANDWIDTHS
+    bandwidth_scale: BandwidthScale = "width"
+    structure_weight: float = 0.1  # lambda of eq. (7)
+    tau: float = TAU
+    disentangle: DisentangleConfig = field(default_factory=DisentangleConfig)
+    steps: int = 1500
+    learning_rate: float = 1e-3
+    classes_per_step: int = 16
+    rows_per_class: int = 8
+    report_every: int = 100
+
+    def __post_init__(self) -> None:
+        if self.root and self.estimator == "unbiased":
+            raise ValueError("the root of an unbiased discrepancy, which may be negative: set estimator to 'biased'")
+        smallest = min(self.steps, self.classes_per_step, self.report_every, self.rows_per_class - 1)
+        if smallest < 1:
+            raise ValueError(
+                f"steps {self.steps}, classes_per_step {self.classes_per_step} and report_every {self.report_every} "
+                f"must be at least 1, rows_per_class {self.rows_per_class} at least 2"
+            )
+
+
+def fit_generator(
+    generator: FeatureGenerator,
+    structure: Structure,
+    config: GeneratorFitConfig,
+    real: Features,
+    text: Float[Tensor, "K E"],
+    classes: ClassTable,
+    seed: int,
+) -> Iterator[dict[str, float]]:
+    """Fit `generator` in place, yielding metrics every `report_every` steps and after the last.
+
+    The loss is eq. (7), L_G + lambda (L_A + L_D): the discrepancy of real and synthetic seen features, the alignment
+    with text, and the disentanglement terms; the last two as `structure` says. Rows without an object are not used.
+
+    Raises:
+        ValueError: if a real feature has an unseen label, or nothing but no-object is left.
+    """
+    require_only(real, [*classes.seen, classes.no_object], classes)
+    real = real.where(real.labels != classes.no_object)
+    device = real.embeddings.device
+    draws = draw_by_class(
+        real.labels, config.steps, config.classes_per_step, config.rows_per_class,
+        generator_for(seed, "generator batches", device=device),
+    )  # fmt: skip
+    noise_source = generator_for(seed, "generator noise", device=device)
+    bandwidths = scaled_bandwidths(real.embeddings, config.bandwidths, config.bandwidth_scale)
+    unseen = torch.tensor(classes.unseen, dtype=torch.int64, device=device)
+    parameters = list(generator.parameters())
+    disentangler: Disentangler | None = None
+    if structure == "related":
+        disentangler = Disentangler(
+            real.embeddings.shape[1], text.shape[1], generator_for(seed, "disentangler weights")
+        ).to(device)
+        parameters += list(disentangler.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+    for step in range(config.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+        labels, real_rows = draws.classes[step], real.embeddings[draws.rows[step]]  # (G,), (G, N, D)
+        sampled = labels if structure == "none" else torch.cat([labels, unseen])
+        synthetic = generator(text[sampled], _noise(generator, len(sampled), config.rows_per_class, noise_source))
+        losses = {"mmd": _discrepancy(synthetic[: len(labels)], real_rows, bandwidths, config)}
+        if structure != "none" and config.structure_weight > 0:
+            rows = torch.cat([real_rows, synthetic]).flatten(0, 1)
+            row_labels = torch.cat([labels, sampled]).repeat_interleave(config.rows_per_class)
+            losses |= _structure_losses(disentangler, rows, row_labels, len(unseen), text, config)
+        loss = torch.stack(list(losses.values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if (step + 1) % config.report_every == 0 or step + 1 == config.steps:
+            yield {"step": step + 1.0, "loss": float(loss.detach())} | {f"loss/{name}": float(v.detach()) for name, v in losses.items()}
+
+
+@torch.no_grad()
+def synthesise(
+    generator: FeatureGenerator, text: Float[Tensor, "K E"], wanted: tuple[int, ...], rows_per_class: int, seed: int
+) -> Features:
+    """Draw `rows_per_class` synthetic features for each wanted class; they carry no gradient, and image id -1."""
+    noise = _noise(generator, len(wanted), rows_per_class, generator_for(seed, "synthetic noise", device=text.device))
+    labels: Int64[Tensor, "R"] = torch.tensor(wanted, dtype=torch.int64, device=text.device)
+    embeddings = generator(text[labels], noise).flatten(0, 1)
+    labels = labels.repeat_interleave(rows_per_class)
+    return Features(embeddings, labels, torch.full_like(labels, -1))
+
+
+def _noise(generator: FeatureGenerator, num_classes: int, rows: int, source: torch.Generator) -> Float[Tensor, "K N D"]:
+    return torch.randn(num_classes, rows, generator.noise_width, generator=source, device=source.device)
+
+
+def _discrepancy(
+    synthetic: Float[Tensor, "G N D"],
+    real: Float[Tensor, "G N D"],
+    bandwidths: tuple[float, ...],
+    config: GeneratorFitConfig,
+) -> Float[Tensor, ""]:
+    if config.mmd == "pooled":
+        value = mmd(synthetic.flatten(0, 1), real.flatten(0, 1), bandwidths, config.estimator)
+    else:
+        value = mmd_per_class(synthetic, real, bandwidths, config.estimator)
+    return safe_root(value) if config.root else value
+
+
+def _structure_losses(
+    disentangler: Disentangler | None,
+    rows: Float[Tensor, "R D"],
+    labels: Int64[Tensor, "R"],
+    num_unseen: int,
+    text: Float[Tensor, "K E"],
+    config: GeneratorFitConfig,
+) -> dict[str, Float[Tensor, ""]]:
+    """Return lambda times L_A and, with a disentangler, L_D; the rows of unseen classes come last."""
+    losses = {}
+    compared = rows
+    if disentangler is not None:
+        parts = disentangler(rows)
+        losses = disentanglement(disentangler, parts, rows, labels, text, config.disentangle)
+        compared = parts.related
+    first_unseen = len(rows) - num_unseen * config.rows_per_class
+    if num_unseen:
+        row_text = text[labels]
+        losses["alignment"] = relationship_alignment(
+            compared[:first_unseen], row_text[:first_unseen], compared[first_unseen:], row_text[first_unseen:], config.tau
+        )
+    return {name: config.structure_weight * value for name, value in losses.items()}

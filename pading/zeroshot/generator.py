@@ -1,0 +1,60 @@
+"""The primitive generator: class text attends to learned primitives, and noise makes samples (PADing, eq. 1-2).
+
+Axes: K classes, N samples of each, P primitives, D feature width, E text width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pading.zeroshot.initialise import initialise_linear
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrimitiveConfig:
+    """Shape of the primitive generator."""
+
+    num_primitives: int = 400  # PADing, Sec. 4.1
+    heads: int = 8  # PADing's code
+
+    def __post_init__(self) -> None:
+        if self.num_primitives < 1 or self.heads < 1:
+            raise ValueError(f"{self.num_primitives} primitives and {self.heads} heads: both must be positive")
+
+
+class PrimitiveGenerator(nn.Module):
+    """Eq. (1)-(2): X' = w_1(A + attention(w_Q A, w_K P, w_V P) + Z), A the projected class text, Z unit Gaussian noise.
+
+    One multi-head block whose heads are concatenated; the primitives P are learned and do not attend to one another.
+    Text and primitives alone decide the attention, so it is computed once a class, not once a sample.
+    """
+
+    def __init__(self, config: PrimitiveConfig, text_width: int, width: int, randomness: torch.Generator) -> None:
+        super().__init__()
+        if width % config.heads:
+            raise ValueError(f"feature width {width} is not a multiple of {config.heads} heads: choose other heads")
+        self.noise_width = width
+        self.heads = config.heads
+        self.text = nn.Linear(text_width, width)
+        self.primitives = nn.Parameter(torch.randn(config.num_primitives, width, generator=randomness))
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+        initialise_linear(self, randomness)
+
+    def forward(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
+        """Return one synthetic feature for each noise vector."""
+        text = self.text(text)
+        attended = F.scaled_dot_product_attention(
+            self._split(self.query(text)), self._split(self.key(self.primitives)), self._split(self.value(self.primitives))
+        )
+        assembled = text + attended.transpose(0, 1).flatten(1)  # (K, D)
+        synthetic: Tensor = self.output(assembled.unsqueeze(1) + noise)
+        return synthetic
+
+    def _split(self, rows: Float[Tensor, "R D"]) -> Float[Tensor, "heads R d"]:
+        return rows.unflatten(1, (self.heads, -1)).transpose(0, 1)

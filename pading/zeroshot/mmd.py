@@ -1,0 +1,112 @@
+"""Maximum mean discrepancy: how far apart two samples are, measured by Gaussian kernels of several widths.
+
+Axes: N generated and M real rows, D width; leading axes are groups, each compared on its own.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Estimator = Literal["biased", "unbiased"]
+BandwidthScale = Literal["width", "median"]
+
+# The variances of the kernels, for features of width 256 (PADing's code, after ZS3).
+BANDWIDTHS = (2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
+# Squared distance of two unrelated layer-normalised vectors of that width, 2 * 256.
+_REFERENCE_SQUARED_DISTANCE = 512.0
+
+
+def mmd(
+    generated: Float[Tensor, "*groups N D"],
+    real: Float[Tensor, "*groups M D"],
+    bandwidths: tuple[float, ...] = BANDWIDTHS,
+    estimator: Estimator = "biased",
+) -> Float[Tensor, "*groups"]:
+    """Return the squared maximum mean discrepancy of each group.
+
+    PADing eq. (3): mean k(x, x') + mean k(y, y') - 2 mean k(x, y) with k(x, y) = sum_v exp(-|x - y|^2 / 2v).
+    The biased estimator counts pairs of a row with itself and is never negative; the unbiased one leaves them out and
+    is zero on average when both samples follow one distribution.
+
+    Raises:
+        ValueError: if a sample is empty (or has a single row, unbiased), if a bandwidth is not positive, or if groups
+            or widths differ.
+    """
+    if generated.shape[:-2] != real.shape[:-2] or generated.shape[-1] != real.shape[-1]:
+        raise ValueError(
+            f"cannot compare samples of shapes {tuple(generated.shape)} and {tuple(real.shape)}: only rows may differ"
+        )
+    if not bandwidths or min(bandwidths) <= 0:
+        raise ValueError(f"bandwidths are {bandwidths}: pass at least one, all positive")
+    weights = _pair_weights(generated.shape[-2], real.shape[-2], estimator).to(generated)
+    distances = squared_distances(torch.cat([generated, real], dim=-2))
+    precisions = generated.new_tensor([-0.5 / bandwidth for bandwidth in bandwidths])
+    kernel = torch.exp(distances.unsqueeze(-3) * precisions[:, None, None]).sum(dim=-3)
+    return (kernel * weights).sum(dim=(-2, -1))
+
+
+def mmd_per_class(
+    generated: Float[Tensor, "K N D"],
+    real: Float[Tensor, "K M D"],
+    bandwidths: tuple[float, ...] = BANDWIDTHS,
+    estimator: Estimator = "unbiased",
+) -> Float[Tensor, ""]:
+    """Return the mean over classes of the squared discrepancy between the rows of that class.
+
+    The pooled discrepancy cannot tell which row belongs to which class (it is unchanged when the labels of a batch are
+    permuted); this one can. See `mmd` for equation and errors.
+    """
+    return mmd(generated, real, bandwidths, estimator).mean()
+
+
+def squared_distances(rows: Float[Tensor, "*groups N D"]) -> Float[Tensor, "*groups N N"]:
+    """Return |x_i - x_j|^2 for all pairs of rows, exactly zero on the diagonal."""
+    centred = rows - rows.mean(dim=-2, keepdim=True)  # distances do not change, the rounding error shrinks
+    products = centred @ centred.mT
+    norms = products.diagonal(dim1=-2, dim2=-1)
+    return (norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * products).clamp_min(0)
+
+
+def safe_root(squared: Float[Tensor, "*any"], floor: float = 1e-8) -> Float[Tensor, "*any"]:
+    """Return sqrt(max(squared, 0) + floor) - sqrt(floor): zero at zero, with a finite gradient everywhere."""
+    return (squared.clamp_min(0) + floor).sqrt() - floor**0.5
+
+
+def scaled_bandwidths(
+    real: Float[Tensor, "N D"], bandwidths: tuple[float, ...], scale: BandwidthScale
+) -> tuple[float, ...]:
+    """Return bandwidths that stand to these features as `bandwidths` stand to layer-normalised ones of width 256.
+
+    "width" multiplies by D / 256; "median" by (median squared distance) / 512, which also follows the features' scale.
+
+    Raises:
+        ValueError: if the features are fewer than two, or identical, under "median".
+    """
+    if scale == "width":
+        typical = 2.0 * real.shape[1]
+    else:
+        sample = real[:: max(1, len(real) // 1024)]
+        pairs = torch.pdist(sample)
+        typical = float(pairs.square().median()) if len(pairs) else 0.0
+        if typical == 0:
+            raise ValueError(f"the median distance of {len(real)} features is zero: use the bandwidth scale 'width'")
+    return tuple(bandwidth * typical / _REFERENCE_SQUARED_DISTANCE for bandwidth in bandwidths)
+
+
+def _pair_weights(num_generated: int, num_real: int, estimator: Estimator) -> Float[Tensor, "R R"]:
+    smallest = 1 if estimator == "biased" else 2
+    if min(num_generated, num_real) < smallest:
+        raise ValueError(
+            f"{estimator} discrepancy of {num_generated} generated and {num_real} real rows: "
+            f"each sample needs at least {smallest}"
+        )
+    signs = torch.cat([torch.full((num_generated,), 1.0 / num_generated), torch.full((num_real,), -1.0 / num_real)])
+    weights = torch.outer(signs, signs)
+    if estimator == "unbiased":
+        same_sample = signs.sign().unsqueeze(0) == signs.sign().unsqueeze(1)
+        others = 1 / signs.abs() - 1  # of a row's own sample
+        weights = torch.where(same_sample, signs.abs().unsqueeze(1) / others.unsqueeze(1), weights)
+        weights.fill_diagonal_(0)
+    return weights

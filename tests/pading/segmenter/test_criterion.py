@@ -1,0 +1,134 @@
+import dataclasses
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from pading.segmenter.criterion import criterion, dice_loss, mask_cross_entropy
+from pading.segmenter.segmenter import Prediction
+from pading.segmenter.targets import Targets, targets_from_batch
+from tests.references.segmenter_loops import loss as loss_by_loops
+
+ON_SEEN = (0, 1, 2, 3)  # classes that occur in the targets of the unseen test; 4 and 5 do not
+
+
+def images(predictions, chosen):
+    return [Prediction(*(getattr(p, field.name)[chosen] for field in dataclasses.fields(p))) for p in predictions]
+
+
+def targets_of(targets, chosen):
+    return Targets(*(getattr(targets, field.name)[chosen] for field in dataclasses.fields(targets)))
+
+
+def test_loss_equals_the_loop_over_layers_images_and_pixels(predictions, targets, label_maps):
+    layers = [(p.class_logits.tolist(), p.mask_logits.tolist()) for p in predictions]
+    expected = loss_by_loops(layers, label_maps.tolist(), targets.classes.tolist(), 7.5)
+    losses = criterion(predictions, targets, 7.5)
+    assert losses.keys() == expected.keys()
+    for name, value in losses.items():
+        assert value.item() == pytest.approx(expected[name], rel=1e-5), name
+
+
+def test_class_loss_is_the_weighted_mean_of_cross_entropy(predictions, targets):
+    mean = criterion(predictions[:1], targets, targets.num_masks)["class"]
+    positive = int(targets.num_masks)
+    uniform = [dataclasses.replace(predictions[0], class_logits=torch.zeros(4, 5, 7))]
+    assert criterion(uniform, targets, positive)["class"].item() == pytest.approx(
+        2 * torch.tensor(7.0).log().item(), rel=1e-6
+    )
+    assert mean.item() > 0
+
+
+def test_workers_with_the_global_count_average_to_the_whole_batch(predictions, targets):
+    whole = criterion(predictions, targets, targets.num_masks)
+    shards = [slice(0, 2), slice(2, 4)]
+    parts = [criterion(images(predictions, s), targets_of(targets, s), targets.num_masks / 2) for s in shards]
+    for name in whole:
+        torch.testing.assert_close((parts[0][name] + parts[1][name]) / 2, whole[name])
+
+
+def test_an_empty_image_only_teaches_no_object(predictions, targets):
+    empty = targets_of(targets, slice(1, 2))
+    losses = criterion(images(predictions, slice(1, 2)), empty, 0)
+    assert losses["mask"].item() == losses["dice"].item() == 0
+    sum(losses.values()).backward()
+    gradient = predictions[0].class_logits.grad[1]
+    assert (gradient[:, -1] < 0).all()
+    assert (gradient[:, :-1] > 0).all()
+    assert predictions[0].mask_logits.grad.abs().sum() == 0
+
+
+def test_a_batch_without_room_for_segments_works(predictions):
+    targets = targets_from_batch(torch.zeros(4, 16, 16, dtype=torch.uint8), torch.zeros(4, 0, dtype=torch.int64))
+    losses = criterion(predictions, targets, 0)
+    assert losses["class"].item() > 0
+    assert losses["mask"].item() == losses["dice"].item() == 0
+
+
+def test_unlabelled_cells_get_no_gradient(predictions, targets):
+    losses = criterion(predictions, targets, targets.num_masks)
+    (losses["mask"] + losses["dice"]).backward()
+    for prediction in predictions:
+        gradient = prediction.mask_logits.grad
+        assert (gradient[2, :, 3] == 0).all()  # letterbox padding
+        assert gradient[2, :, :3].abs().sum() > 0
+
+
+def test_classes_outside_the_targets_are_never_raised(predictions, targets):
+    seen = dataclasses.replace(targets, classes=targets.classes.clamp(max=ON_SEEN[-1]))
+    sum(criterion(predictions, seen, seen.num_masks).values()).backward()
+    for prediction in predictions:
+        assert (prediction.class_logits.grad[..., 4:6] > 0).all()
+        assert (prediction.class_logits.grad[..., :4] < 0).any()
+
+
+def test_unseen_rows_of_the_head_only_learn_to_say_no(segmenter, targets):
+    seen = targets_from_batch(
+        (targets.masks.argmax(dim=1) + 1).byte().repeat_interleave(8, 1).repeat_interleave(8, 2),
+        targets.classes.clamp(max=3),
+    )
+    optimiser = torch.optim.SGD([segmenter.class_head.bias], lr=0.1)
+    before = segmenter.class_head.bias.detach().clone()
+    pixels = torch.randint(0, 256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    for _ in range(3):
+        optimiser.zero_grad()
+        sum(criterion(segmenter(pixels), seen, seen.num_masks).values()).backward()
+        optimiser.step()
+    assert (segmenter.class_head.bias[4:6] < before[4:6]).all()
+
+
+def test_every_layer_is_supervised(predictions, targets):
+    sum(criterion(predictions, targets, targets.num_masks).values()).backward()
+    for prediction in predictions:
+        assert prediction.class_logits.grad.abs().sum() > 0
+        assert prediction.mask_logits.grad.abs().sum() > 0
+
+
+def test_half_precision_predictions_are_scored_in_float32(predictions, targets):
+    half = [Prediction(p.query_embeddings, p.class_logits.bfloat16(), p.mask_logits.bfloat16()) for p in predictions]
+    rounded = [Prediction(p.query_embeddings, p.class_logits.float(), p.mask_logits.float()) for p in half]
+    mine, same = criterion(half, targets, 9.0), criterion(rounded, targets, 9.0)
+    for name in mine:
+        assert mine[name].dtype == torch.float32
+        assert mine[name].item() == same[name].item()
+
+
+@pytest.mark.parametrize("loss", [mask_cross_entropy, dice_loss])
+def test_gradients_of_the_mask_losses_match_finite_differences(loss):
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 6, generator=random, dtype=torch.float64, requires_grad=True)
+    valid = torch.rand(3, 6, generator=random, dtype=torch.float64)
+    masks = valid * torch.rand(3, 6, generator=random, dtype=torch.float64)
+    assert gradcheck(lambda x: loss(x, masks, valid), (logits,))
+
+
+def test_mask_losses_worked_by_hand():
+    logits, masks, valid = torch.zeros(1, 4), torch.tensor([[1.0, 1.0, 0.0, 0.0]]), torch.tensor([[1.0, 1.0, 1.0, 0.0]])
+    assert mask_cross_entropy(logits, masks, valid).item() == pytest.approx(0.6931472)  # log 2 on each of three cells
+    assert dice_loss(logits, masks, valid).item() == pytest.approx(1 - (2 * 1 + 1) / (1.5 + 2 + 1))
+
+
+def test_diverged_predictions_are_refused_by_name(predictions, targets):
+    predictions[1] = dataclasses.replace(predictions[1], class_logits=predictions[1].class_logits * float("nan"))
+    with pytest.raises(ValueError, match=r"images \[10, 11, 12, 13\] are not finite"):
+        criterion(predictions, targets, 1.0)

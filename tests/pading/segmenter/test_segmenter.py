@@ -1,0 +1,125 @@
+import pytest
+import torch
+from torch import nn
+
+from pading.segmenter.initialisation import initialise
+from pading.segmenter.segmenter import Segmenter, SegmenterConfig, tiny
+from tests.pading.segmenter.conftest import CONFIG, NUM_CLASSES
+
+
+def pixels(batch=2, side=64, seed=0):
+    return torch.randint(
+        0, 256, (batch, 3, side, side), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
+    )
+
+
+def test_there_is_one_prediction_for_the_start_and_one_for_every_layer(segmenter):
+    predictions = segmenter(pixels())
+    assert len(predictions) == CONFIG.decoder_layers + 1
+    for prediction in predictions:
+        assert prediction.query_embeddings.shape == (2, 7, 32)
+        assert prediction.class_logits.shape == (2, 7, NUM_CLASSES + 1)
+        assert prediction.mask_logits.shape == (2, 7, 16, 16)
+
+
+def test_class_logits_are_the_linear_head_of_the_query_embeddings(segmenter):
+    for prediction in segmenter(pixels()):
+        by_hand = prediction.query_embeddings @ segmenter.class_head.weight.T + segmenter.class_head.bias
+        torch.testing.assert_close(by_hand, prediction.class_logits)
+
+
+def test_mask_logits_are_products_of_mask_features_with_the_same_embeddings(segmenter):
+    captured = []
+    handle = segmenter.pixel_decoder.register_forward_hook(lambda module, inputs, output: captured.append(output[0]))
+    prediction = segmenter(pixels())[-1]
+    handle.remove()
+    kernels = segmenter.mask_decoder.mask_embedding(prediction.query_embeddings)
+    by_hand = (kernels @ captured[0].flatten(2)).unflatten(2, (16, 16))
+    torch.testing.assert_close(by_hand, prediction.mask_logits)
+
+
+def test_query_embeddings_are_layer_normalised(segmenter):
+    embeddings = segmenter(pixels())[-1].query_embeddings  # norm scales start at one and shifts at zero
+    torch.testing.assert_close(embeddings.mean(dim=-1), torch.zeros(2, 7), atol=1e-5, rtol=0)
+    torch.testing.assert_close(embeddings.square().mean(dim=-1), torch.ones(2, 7), atol=1e-3, rtol=0)
+
+
+def test_bytes_and_floats_of_the_same_image_agree(segmenter):
+    for mine, other in zip(segmenter(pixels()), segmenter(pixels().float()), strict=True):
+        torch.testing.assert_close(mine.mask_logits, other.mask_logits, rtol=0, atol=0)
+
+
+def test_images_of_a_batch_do_not_touch_each_other(segmenter):
+    segmenter.train()
+    together = segmenter(pixels(batch=3))[-1]
+    alone = segmenter(pixels(batch=3)[1:2])[-1]
+    torch.testing.assert_close(together.class_logits[1:2], alone.class_logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(together.mask_logits[1:2], alone.mask_logits, rtol=1e-4, atol=1e-4)
+
+
+def test_training_and_evaluation_mode_agree(segmenter):
+    trained, evaluated = segmenter.train()(pixels())[-1], segmenter.eval()(pixels())[-1]
+    torch.testing.assert_close(trained.class_logits, evaluated.class_logits, rtol=0, atol=0)
+
+
+def test_every_parameter_gets_a_gradient(segmenter):
+    predictions = segmenter(pixels())
+    sum(p.class_logits.square().mean() + p.mask_logits.square().mean() for p in predictions).backward()
+    assert [name for name, p in segmenter.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+def test_predictions_stay_in_float32_under_autocast(segmenter):
+    with torch.autocast("cpu", torch.bfloat16):
+        prediction = segmenter(pixels())[-1]
+    exact = segmenter(pixels())[-1]
+    assert (
+        prediction.query_embeddings.dtype
+        == prediction.class_logits.dtype
+        == prediction.mask_logits.dtype
+        == torch.float32
+    )
+    assert not torch.equal(prediction.mask_logits, exact.mask_logits)  # the convolutions did run in bfloat16
+    torch.testing.assert_close(prediction.class_logits, exact.class_logits, atol=0.5, rtol=0)
+
+
+def test_tiny_has_about_half_a_million_parameters():
+    size = sum(p.numel() for p in Segmenter(tiny(), 32).parameters())
+    assert 300_000 < size < 1_000_000
+
+
+def test_the_generator_decides_the_start_whatever_the_global_seed():
+    models = []
+    for global_seed in (1, 2):
+        torch.manual_seed(global_seed)
+        models.append(initialise(Segmenter(CONFIG, NUM_CLASSES), torch.Generator().manual_seed(5)))
+    first, second = (dict(model.named_parameters()) for model in models)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other = initialise(Segmenter(CONFIG, NUM_CLASSES), torch.Generator().manual_seed(6))
+    assert not torch.equal(other.class_head.weight, first["class_head.weight"])
+
+
+def test_no_layer_is_left_to_the_default_initialisation(segmenter):
+    kinds = (nn.Conv2d, nn.Linear, nn.Embedding, nn.GroupNorm, nn.LayerNorm)
+    owned = {id(p) for m in segmenter.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)}
+    assert {id(p) for p in segmenter.parameters()} == owned
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 64), (2, 1, 64, 64), (2, 3, 60, 64), (2, 3, 64, 72)])
+def test_images_of_another_shape_are_refused(segmenter, shape):
+    with pytest.raises(ValueError, match="multiples of 16, got"):
+        segmenter(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone_blocks": (1, 1)}, "same stages"),
+        ({"backbone_channels": (32,), "backbone_blocks": (1,)}, "at least two"),
+        ({"backbone_channels": (32, 40, 64)}, r"multiples of 32 .* \[40\]"),
+        ({"width": 48}, r"multiples of 32 .* \[48\]"),
+        ({"width": 64, "heads": 5}, "64 does not split into 5 heads"),
+    ],
+)
+def test_sizes_that_contradict_each_other_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        SegmenterConfig(**changes)
