@@ -1,4 +1,4 @@
-"""The command line: `pading VERB [PRESET] [--run-dir DIR] [flags]`; flags are the fields of the preset's configuration."""
+"""The command line: `pading VERB [PRESET] [--run-dir DIR] [flags]`; flags are fields of the preset's configuration."""
 
 import sys
 from dataclasses import dataclass

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster.storage import RunDir, file_digest
-from jobs.clip import embed_names, train_shapes_clip
+from jobs.clip import LOCAL_FOLDER, embed_names
 from jobs.presets import PipelineConfig, class_table
 from jobs.progress import Progress, say
+from jobs.shapes_clip import train_shapes_clip
 from pading.text import TextEmbeddings, load_for_classes
 
 EMBEDDINGS = "embeddings.npz"
@@ -23,11 +24,15 @@ def embed(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, An
     if config.embed.file:
         embeddings = load_for_classes(Path(config.embed.file), classes)
     elif config.embed.model:
-        embeddings = embed_names(classes.names, config.embed.templates, config.embed.model, config.embed.pretrained)
+        embeddings = embed_names(
+            classes.names, config.embed.templates, model=config.embed.model, pretrained=config.embed.pretrained
+        )
     elif config.is_synthetic:
         progress = Progress("train the shapes world's CLIP", config.embed.clip.steps)
-        train_shapes_clip(folder / CLIP_FOLDER, config.embed.clip, progress.update)
-        embeddings = embed_names(classes.names, config.embed.templates, f"local-dir:{folder / CLIP_FOLDER}", "")
+        train_shapes_clip(
+            folder / CLIP_FOLDER, config.embed.clip, lambda step, steps, loss: progress.update(step, f"loss {loss:.3f}")
+        )
+        embeddings = embed_names(classes.names, config.embed.templates, model=f"{LOCAL_FOLDER}{folder / CLIP_FOLDER}")
     else:
         raise ValueError("text embeddings: give --embed.file FILE.npz|FILE.npy, or --embed.model NAME (open_clip)")
     embeddings.save(folder / EMBEDDINGS)

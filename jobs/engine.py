@@ -66,7 +66,11 @@ class TorchEngine:
 
     def save(self, folder: Path, position: dict[str, Any]) -> None:
         if not dist.is_initialized() or dist.get_rank() == 0:
-            state = {"model": self._module.state_dict(), "optimizer": self._optimizer.state_dict(), "position": position}
+            state = {
+                "model": self._module.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "position": position,
+            }
             torch.save(state, folder / STATE_FILE)
 
     def load(self, folder: Path) -> dict[str, Any]:
@@ -84,7 +88,14 @@ class ZeroEngine:
     """DeepSpeed ZeRO: optimiser state (1), gradients (2) and weights (3) sharded over the ranks."""
 
     def __init__(
-        self, module: nn.Module, optimizer: torch.optim.Optimizer, *, stage: int, rank_batch: int, clip: float, bf16: bool
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        stage: int,
+        rank_batch: int,
+        clip: float,
+        bf16: bool,
     ) -> None:
         deepspeed = import_deepspeed()
         if not dist.is_initialized():

@@ -29,7 +29,12 @@ def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]
     connect()
     settings = winning_method(config, run_dir)
     rows = [
-        {"method": method, "profile": settings.profile, "seed": seed, "folder": f"{method}-{settings.profile}-seed{seed}"}
+        {
+            "method": method,
+            "profile": settings.profile,
+            "seed": seed,
+            "folder": f"{method}-{settings.profile}-seed{seed}",
+        }
         for method in config.fit.methods
         for seed in config.fit.seeds
     ]

@@ -1,4 +1,4 @@
-"""The whole pipeline as a script, for `ray job submit -- python jobs/full_pipeline.py [PRESET] [--run-dir DIR] [flags]`.
+"""The whole pipeline as a script, for `ray job submit -- python jobs/full_pipeline.py [PRESET] [flags]`.
 
 The same as `pading run`. Run as a script, so the folder above must be importable: the submitted code is what runs.
 """

@@ -13,7 +13,7 @@ from jobs.evaluate import PANELS, ROWS
 from jobs.presets import PipelineConfig
 from jobs.progress import say
 from jobs.shard import shard_classes
-from pading.evaluate.leaderboard import terminal_table, write_leaderboard
+from pading.evaluate.leaderboard_pages import terminal_table, write_leaderboard
 
 
 def publish(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def publish(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, 
     evaluation = run_dir.artefact("evaluation")
     rows = json.loads((evaluation / ROWS).read_text())
     shutil.copy(evaluation / PANELS, folder / PANELS)
-    write_leaderboard(run_dir.root, rows, notes=_notes(config, run_dir), pictures=[folder / PANELS])
+    write_leaderboard(run_dir.root, rows, notes=_notes(config, run_dir), panels=[folder / PANELS])
     say(terminal_table(rows))
     tracker = tracker_of(run_dir)
     identity = Manifest.read(evaluation)
@@ -59,8 +59,9 @@ def _record(
 
 def _notes(config: PipelineConfig, run_dir: RunDir) -> list[str]:
     classes = shard_classes(run_dir)
+    sizes = f"{len(classes.seen)} seen and {len(classes.unseen)} unseen classes"
     return [
-        f"Preset `{config.preset}`, split `{classes.name}`: {len(classes.seen)} seen and {len(classes.unseen)} unseen classes.",
+        f"Preset `{config.preset}`, split `{classes.name}`: {sizes}.",
         "All values in percent, over the val images; mean +- standard deviation over seeds of generator and classifier "
         "on one frozen segmenter.",
     ]

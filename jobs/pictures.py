@@ -48,7 +48,9 @@ def draw_pictures(config: PipelineConfig, run_dir: RunDir) -> Image.Image:
     return draw_panel(rows, methods, classes)
 
 
-def panoptic_of(prediction: ImagePrediction, classifier: Classifier, classes: ClassTable, config: InferenceConfig) -> PanopticMap:
+def panoptic_of(
+    prediction: ImagePrediction, classifier: Classifier, classes: ClassTable, config: InferenceConfig
+) -> PanopticMap:
     """Return the panoptic map that a classifier makes of one image's queries."""
     with torch.inference_mode():
         probabilities = classifier(torch.from_numpy(prediction.query_embeddings)).softmax(dim=1)

@@ -19,8 +19,7 @@ def _coco_files(config: PipelineConfig) -> dict[str, str]:
     """Digest the annotation files of a COCO folder that is not ours; its images are checked when they are read."""
     if config.is_synthetic:
         return {}
-    annotations = verify.annotation_files(config)
-    return {path.name: file_digest(path) for path in annotations}
+    return {path.name: file_digest(path) for path in verify.annotation_files(config)}
 
 
 def _of(*names: str) -> Any:
@@ -93,9 +92,7 @@ def stages(config: PipelineConfig) -> list[Stage]:
     ]
 
 
-def run_pipeline(
-    config: PipelineConfig, run_dir: RunDir, *, first: str, last: str, force: bool
-) -> None:
+def run_pipeline(config: PipelineConfig, run_dir: RunDir, *, first: str, last: str, force: bool) -> None:
     """Run the stages from `first` to `last`, both included; empty names mean the ends.
 
     Raises:

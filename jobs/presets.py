@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Literal
 
 from cluster.storage import RunDir
-from jobs.clip import ShapesClipConfig
 from jobs.engine import Strategy
+from jobs.shapes_clip import ShapesClipConfig
 from pading.classes import ClassTable
 from pading.coco_classes import coco_panoptic_119_14
 from pading.config import from_plain, override
 from pading.evaluate.inference import InferenceConfig
+from pading.segmenter.criterion import CriterionConfig
+from pading.segmenter.optimisation import OptimiserConfig, ScheduleConfig
 from pading.segmenter.segmenter import SegmenterConfig, tiny
 from pading.shapes.classes import shapes_classes
-from pading.shapes.world import ShapesConfig
+from pading.shapes.layout import ShapesConfig
 from pading.text import PROMPT_TEMPLATES
-from pading.zeroshot.methods import MethodConfig, Method
+from pading.zeroshot.methods import Method, MethodConfig
 
 CLASS_TABLES: dict[str, Callable[[], ClassTable]] = {
     "shapes": shapes_classes,
@@ -34,11 +36,12 @@ class DataConfig:
     images_per_shard: int = 500
     input_px: int = 96  # side of the square that every image is letterboxed into
     max_segments: int = 24
+    verify_decodes: bool = False  # `verify` decodes every image too, not only headers and JSON
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedConfig:
-    """Where text embeddings come from: a file, an open_clip model, or (all empty) a model trained on the shapes world."""
+    """Where text embeddings come from: a file, an open_clip model, or (both empty) the shapes world's own model."""
 
     file: str = ""  # .npz of this project, or .npy with one row a class
     model: str = ""  # open_clip model name or local-dir:FOLDER
@@ -57,14 +60,26 @@ class PretrainConfig:
     strategy: Strategy = "zero1"
     batch_size: int = 32  # images per optimiser step, over all workers
     epochs: int = 20
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
     warmup_steps: int = 50
+    schedule: Literal["constant", "cosine", "polynomial"] = "cosine"
     clip: float = 1.0
     bf16: bool = True
     keep_decoded: bool = True  # decoded images stay in the object store between epochs; off for worlds that do not fit
     shuffle_rows: int = 2048
     max_failures: int = 3
+
+    def __post_init__(self) -> None:
+        if self.workers < 1 or self.batch_size % self.workers:
+            raise ValueError(f"batch_size {self.batch_size} does not split evenly over {self.workers} workers")
+
+    def schedule_over(self, steps_per_epoch: int) -> ScheduleConfig:
+        """Return the learning-rate schedule of the whole training."""
+        num_steps = steps_per_epoch * self.epochs
+        return ScheduleConfig(
+            num_steps=num_steps, warmup_steps=min(self.warmup_steps, num_steps - 1), shape=self.schedule
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +95,7 @@ class CacheConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
-    """The search over generator settings; judged on seen classes held out as pseudo-unseen, never on the unseen ones."""
+    """The search over generator settings; judged on seen classes held out as pseudo-unseen, never on unseen ones."""
 
     trials: int = 8
     concurrent: int = 2
@@ -125,13 +140,16 @@ def class_table(config: PipelineConfig) -> ClassTable:
 
 
 def data_root(config: PipelineConfig, run_dir: RunDir) -> Path:
-    """Return the COCO folder of a run.
+    """Return the folder with the images of a run: the one it draws, or the one it was given."""
+    return run_dir.artefact("shapes") if config.is_synthetic else coco_root(config)
+
+
+def coco_root(config: PipelineConfig) -> Path:
+    """Return the COCO folder that a run was given.
 
     Raises:
-        ValueError: if the run needs one and none was given, or it is not a folder.
+        ValueError: if none was given, or it is not a folder.
     """
-    if config.is_synthetic:
-        return run_dir.artefact("shapes")
     if not config.data.root:
         raise ValueError(f"preset {config.preset!r} reads COCO files: give their folder by --data.root DIR")
     root = Path(config.data.root)
@@ -167,7 +185,7 @@ def smoke() -> PipelineConfig:
 
 
 def coco_mini() -> PipelineConfig:
-    """Run the real 119/14 split on a folder of a hundred COCO photos with the tiny segmenter; a few minutes, low numbers."""
+    """Run the real 119/14 split on a hundred COCO photos with the tiny segmenter; a few minutes, low numbers."""
     return override(
         PipelineConfig(preset="coco-mini"),
         {

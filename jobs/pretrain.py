@@ -1,11 +1,9 @@
-"""Stage `pretrain`: shards -> segmenter weights, streamed by Ray Data into Ray Train workers that step through `engine`.
+"""Stage `pretrain`: shards -> segmenter weights, streamed by Ray Data into Ray Train workers that step by `engine`.
 
-A checkpoint is taken at the end of each epoch. Every draw is a function of (seed, epoch, step, rank) and the stream keeps
-its order, so a run that was killed and resumed takes the same steps as one that was not.
+A checkpoint is taken at the end of each epoch. Every draw is a function of (seed, epoch, step, rank) and the stream
+keeps its order, so a run that was killed and resumed takes the same steps as one that was not.
 """
 
-import dataclasses
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import ray.train
 import torch
 import torch.distributed as dist
 from ray.train.torch import TorchConfig, TorchTrainer
+from torch import Tensor
 
 from cluster.session import connect
 from cluster.storage import RunDir
@@ -28,8 +27,8 @@ from pading.config import from_plain, to_plain
 from pading.data.audit import LeakAudit
 from pading.data.batch import Batch, augment, batch_arrays
 from pading.randomness import derive_seed, generator_for
-from pading.segmenter.criterion import criterion, total_loss
-from pading.segmenter.optimisation import adamw, learning_rate_scale
+from pading.segmenter.criterion import criterion
+from pading.segmenter.optimisation import adamw, learning_rate_factor
 from pading.segmenter.segmenter import Segmenter
 from pading.segmenter.targets import targets_from_batch
 from pading.segmenter.weights import save_segmenter
@@ -119,7 +118,7 @@ def build_engine(config: PipelineConfig, classes: ClassTable) -> tuple[Engine, S
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     segmenter.to(device)
     settings = config.pretrain
-    optimizer = adamw(segmenter, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = adamw(segmenter, settings.optimiser)
     engine = make_engine(
         segmenter,
         optimizer,
@@ -144,31 +143,36 @@ def train_epoch(
         local_shuffle_buffer_size=config.pretrain.shuffle_rows,
         local_shuffle_seed=derive_seed(config.seed, "order", epoch, rank) % 2**32,
     )
+    schedule = config.pretrain.schedule_over(steps)
     sums: dict[str, float] = {}
     for step, arrays in zip(range(steps), batches, strict=False):
         batch = augment(Batch.from_arrays(arrays), generator_for(config.seed, "augment", epoch, step, rank)).to(device)
-        targets = targets_from_batch(batch.label_maps, batch.classes)
-        losses = criterion(engine.model(batch.images), targets, global_mean(targets.num_masks, world, device))
-        engine.backward(total_loss(losses))
+        targets = targets_from_batch(batch.label_maps, batch.classes, batch.image_ids)
+        num_masks = mean_over_ranks(targets.num_masks.float())
+        losses = criterion(engine.model(batch.images), targets, num_masks, config.pretrain.criterion)
+        loss = torch.stack(list(losses.values())).sum()
+        engine.backward(loss)
         position = epoch * steps + step
-        engine.step(learning_rate_scale(position, steps * config.pretrain.epochs, config.pretrain.warmup_steps))
-        for name, loss in losses.items():
-            sums[name] = sums.get(name, 0.0) + loss.item() / steps
+        engine.step(learning_rate_factor(position, schedule))
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + value.item() / steps
         if rank == 0:
-            progress.update(position + 1, f"epoch {epoch + 1}, loss {sum(loss.item() for loss in losses.values()):.3f}")
+            progress.update(position + 1, f"epoch {epoch + 1}, loss {loss.item():.3f}")
     return sums
 
 
-def global_mean(count: int, world: int, device: torch.device) -> torch.Tensor:
-    """Return the mask count of the global batch over the number of ranks, so that averaged gradients are the global ones."""
-    total = torch.tensor(float(count), device=device)
+def mean_over_ranks(value: Tensor) -> Tensor:
+    """Return a value averaged over the ranks; normalised by it, the mean of all gradients is the global batch's."""
     if dist.is_initialized():
-        dist.all_reduce(total)
-    return (total / world).clamp(min=1.0)
+        dist.all_reduce(value)
+        value = value / dist.get_world_size()
+    return value
 
 
 def save_final(engine: Engine, segmenter: Segmenter, folder: Path) -> None:
     """Write the whole model's plain weights from rank 0."""
     weights = engine.full_weights()
     if ray.train.get_context().get_world_rank() == 0:
-        save_segmenter(folder, segmenter, weights)
+        plain = Segmenter(segmenter.config, segmenter.num_classes)
+        plain.load_state_dict(weights)
+        save_segmenter(folder, plain)

@@ -24,8 +24,9 @@ class Progress:
         elapsed = now - self.start
         rate = done / elapsed if elapsed > 0 else 0.0
         left = format_seconds((self.total - done) / rate) if rate > 0 else "?"
+        tail = f"; {note}" if note else ""
         share = 100 * done / max(self.total, 1)
-        say(f"  {self.label}: {done}/{self.total} ({share:.0f} %), {rate:.3g}/s, ETA {left}{'; ' + note if note else ''}")
+        say(f"  {self.label}: {done}/{self.total} ({share:.0f} %), {rate:.3g}/s, ETA {left}{tail}")
 
 
 def say(line: str) -> None:

@@ -9,11 +9,10 @@ from cluster.session import connect
 from cluster.storage import RunDir
 from jobs.presets import PipelineConfig
 from jobs.progress import Progress
-from pading.shapes.world import ShapesConfig
-from pading.shapes.write import write_annotations, write_images
+from pading.shapes.layout import SPLITS, ShapesConfig
+from pading.shapes.writer import ImageRecord, write_annotations, write_images
 
 IMAGES_PER_TASK = 250
-SPLITS = ("train", "val")
 
 
 def draw_shapes(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
@@ -21,13 +20,13 @@ def draw_shapes(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[s
     connect()
     counts = {}
     for split in SPLITS:
-        num_images = {"train": config.shapes.num_train, "val": config.shapes.num_val}[split]
+        num_images = config.shapes.num_images(split)
         tasks = [
             _draw.remote(folder, config.shapes, split, list(range(start, min(start + IMAGES_PER_TASK, num_images))))
             for start in range(0, num_images, IMAGES_PER_TASK)
         ]
         progress = Progress(f"draw {split} images", num_images)
-        records: list[dict[str, Any]] = []
+        records: list[ImageRecord] = []
         for task in tasks:
             records += ray.get(task)
             progress.update(len(records))
@@ -37,5 +36,5 @@ def draw_shapes(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[s
 
 
 @ray.remote
-def _draw(folder: Path, shapes: ShapesConfig, split: str, indices: list[int]) -> list[dict[str, Any]]:
+def _draw(folder: Path, shapes: ShapesConfig, split: str, indices: list[int]) -> list[ImageRecord]:
     return write_images(folder, shapes, split, indices)

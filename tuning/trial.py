@@ -11,7 +11,8 @@ from pading.classes import ClassTable
 from pading.config import override
 from pading.zeroshot.classifier import LinearClassifier
 from pading.zeroshot.features import Features
-from pading.zeroshot.methods import MethodConfig, pseudo_unseen_score
+from pading.zeroshot.methods import MethodConfig
+from pading.zeroshot.pseudo_unseen import pseudo_unseen_score
 
 OBJECTIVE = "accuracy/hm"
 
@@ -35,9 +36,7 @@ class TrialInputs:
 def run_trial(inputs: TrialInputs, settings: Mapping[str, Any]) -> Iterator[dict[str, float]]:
     """Fit PADing with `settings` on the remaining seen classes and yield metrics; the last ones hold `OBJECTIVE`."""
     # torch wants to be able to write where it only reads; the store's arrays are read-only, so the vectors are copied.
-    features = Features(
-        torch.tensor(inputs.embeddings), torch.tensor(inputs.labels), torch.tensor(inputs.image_ids)
-    )
+    features = Features(torch.tensor(inputs.embeddings), torch.tensor(inputs.labels), torch.tensor(inputs.image_ids))
     head = LinearClassifier(torch.tensor(inputs.head_weight), torch.tensor(inputs.head_bias))
     config = override(inputs.config, settings)
     text = torch.tensor(inputs.text)

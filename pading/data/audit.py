@@ -82,8 +82,9 @@ class LeakAudit:
     @staticmethod
     def from_json(text: str) -> "LeakAudit":
         """Read an audit that `to_json` wrote."""
-        fields = json.loads(text)
-        return LeakAudit(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+        fields: dict[str, Any] = json.loads(text)
+        lists = {key: tuple(fields[key]) for key in ("class_pixels", "leaking_image_ids")}
+        return LeakAudit(**fields | lists)
 
 
 def audit_row(row: Mapping[str, Any], classes: ClassTable) -> LeakAudit:
@@ -95,9 +96,10 @@ def audit_row(row: Mapping[str, Any], classes: ClassTable) -> LeakAudit:
     label_map = decode_row_labels(row)
     segments = [(int(segment["segment_id"]), int(segment["class_index"])) for segment in row["segments"]]
     of_label = np.array([class_index for _, class_index in segments], dtype=np.int64)
-    if segments and not (0 <= of_label.min() and of_label.max() < classes.num_classes):
+    outside = of_label[(of_label < 0) | (of_label >= classes.num_classes)]
+    if outside.size:
         raise ValueError(
-            f"image id {row['image_id']}: class {of_label.max()} is not in class table {classes.name!r} "
+            f"image id {row['image_id']}: class {outside[0]} is not in class table {classes.name!r} "
             f"({classes.num_classes} classes); audit with the table that the shards were written with"
         )
     areas = np.bincount(label_map.ravel(), minlength=len(segments) + 1)

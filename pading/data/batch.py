@@ -4,6 +4,7 @@ Letterboxed: the longest side scaled to S, the content in the top left corner, t
 Axes: B images, M segments of an image (padded), S side of the network input, H W pixels of a photo.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,7 @@ class Batch:
     def from_arrays(arrays: Mapping[str, np.ndarray]) -> "Batch":
         """Take what `batch_arrays` returned, or rows of several such results; memory is shared where it is writable."""
         names = ("images", "label_maps", "classes", "image_ids")
-        return Batch(*(torch.from_numpy(np.require(arrays[name], requirements="CW")) for name in names))
+        return Batch(*(torch.from_numpy(np.require(arrays[name], requirements=["C", "W"])) for name in names))
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on a device."""
@@ -61,7 +62,7 @@ def batch_arrays(rows: Mapping[str, Sequence[Any]], size_px: int, max_segments: 
     for position in range(num_images):
         row = {name: column[position] for name, column in rows.items()}
         label_map = decode_row_labels(row)
-        height, width = letterbox_size(*label_map.shape, size_px)
+        height, width = letterbox_size(label_map.shape[0], label_map.shape[1], size_px)
         photo = _decode_at_least(row["image"], row_name(row), label_map.shape, (height, width))
         images[position, :, :height, :width] = np.asarray(photo).transpose(2, 0, 1)
         labels, kept = _compact(_resize_nearest(label_map, height, width), row["segments"], max_segments)
@@ -80,7 +81,7 @@ def letterbox_size(height: int, width: int, size_px: int) -> tuple[int, int]:
 
 def letterbox_image(image: UInt8[np.ndarray, "H W 3"], size_px: int) -> UInt8[np.ndarray, "3 S S"]:
     """Return a decoded photo as `batch_arrays` lays it out."""
-    height, width = letterbox_size(*image.shape[:2], size_px)
+    height, width = letterbox_size(image.shape[0], image.shape[1], size_px)
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
     letterboxed = np.zeros((3, size_px, size_px), dtype=np.uint8)
     letterboxed[:, :height, :width] = np.asarray(resized).transpose(2, 0, 1)
@@ -103,7 +104,7 @@ def _decode_at_least(
     jpeg: bytes, file: str, height_width: tuple[int, ...], content: tuple[int, int], max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
     """Decode a JPEG straight to the content size, at a coarser scale of its transform where that loses nothing."""
-    photo = open_photo(jpeg, file, max_pixels)
+    photo = open_photo(io.BytesIO(jpeg), file, max_pixels)
     if (photo.height, photo.width) != height_width:
         what = f"photo is {photo.width} x {photo.height}, label map {height_width[1]} x {height_width[0]}"
         raise DataError(file, what, WRITE_AGAIN)
@@ -119,7 +120,8 @@ def _resize_nearest(label_map: UInt16[np.ndarray, "H W"], height: int, width: in
         (2 * np.arange(target) + 1) * source // (2 * target)
         for target, source in zip((height, width), label_map.shape, strict=True)
     )
-    return label_map[rows[:, None], columns]
+    sampled: UInt16[np.ndarray, "h w"] = label_map[rows[:, None], columns]
+    return sampled
 
 
 def _compact(

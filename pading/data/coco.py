@@ -3,6 +3,7 @@
 Axes: H W pixels.
 """
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Int, UInt16, UInt32
 
 from pading.classes import ClassTable
 from pading.data.annotations import ImageRecord, scan_panoptic
-from pading.data.errors import DataError
+from pading.data.errors import DataError, MissingFileError
 from pading.data.images import MAX_PIXELS, decode_photo, decode_segment_ids, open_label_image, open_photo
 from pading.data.layout import find_panoptic
 from pading.data.sample import Sample, Segment
@@ -24,7 +25,7 @@ def read_panoptic(root: Path, split: str, classes: ClassTable) -> list[ImageReco
 
     Raises:
         FileNotFoundError: if the folder has not the layout of COCO panoptic.
-        ValueError: if the annotation file is damaged, or lacks a key, repeats an id, has an unknown category or unsafe name.
+        ValueError: if the annotation file is damaged, lacks a key, repeats an id, or has an unknown category or name.
     """
     records = []
     for item in scan_panoptic(find_panoptic(Path(root), split), classes):
@@ -47,10 +48,10 @@ def load_sample(record: ImageRecord, classes: ClassTable, max_pixels: int = MAX_
         ValueError: if one is damaged or larger than `max_pixels`, or photo, PNG and JSON disagree.
     """
     photo_file, label_file = str(record.image_path), str(record.label_path)
-    jpeg = read_listed(record.image_path, record)
-    photo = open_photo(jpeg, photo_file, max_pixels)
+    jpeg = _read(record.image_path, record)
+    photo = open_photo(io.BytesIO(jpeg), photo_file, max_pixels)
     check_size(photo.size, photo_file, record)
-    label_image = open_label_image(read_listed(record.label_path, record), label_file, max_pixels)
+    label_image = open_label_image(io.BytesIO(_read(record.label_path, record)), label_file, max_pixels)
     check_size(label_image.size, label_file, record)
     label_map, areas = _label_map(decode_segment_ids(label_image, label_file), record)
     segments = tuple(
@@ -68,21 +69,10 @@ def load_sample(record: ImageRecord, classes: ClassTable, max_pixels: int = MAX_
     )
 
 
-def read_listed(path: Path, record: ImageRecord) -> bytes:
-    """Return the content of a file that the record names.
-
-    Raises:
-        FileNotFoundError: if it is missing.
-    """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: {missing(record)}") from error
-
-
-def missing(record: ImageRecord) -> str:
-    """Return what to say of a file that the record names and that is not there."""
-    return f"is missing; {record.annotation_path} lists it for image id {record.image_id}: download or unpack it again"
+def missing_file(path: Path, record: ImageRecord) -> MissingFileError:
+    """Return the error of a file that the record names and that is not there."""
+    what = f"is missing, but {record.annotation_path} lists it for image id {record.image_id}"
+    return MissingFileError(str(path), what, "download or unpack it again")
 
 
 def check_size(width_height: tuple[int, int], file: str, record: ImageRecord) -> None:
@@ -95,6 +85,13 @@ def check_size(width_height: tuple[int, int], file: str, record: ImageRecord) ->
         width, height = width_height
         what = f"is {width} x {height} pixels, but {record.width} x {record.height} in {record.annotation_path}"
         raise DataError(file, what, "the two are of different releases or resized: take both from one")
+
+
+def _read(path: Path, record: ImageRecord) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise missing_file(path, record) from error
 
 
 def _label_map(

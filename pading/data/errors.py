@@ -1,4 +1,4 @@
-"""The error of a file that is not what it should be: which file, what was seen, what to do."""
+"""The errors of a file that is not what it should be, or not there: which file, what was seen, what to do."""
 
 
 class DataError(ValueError):
@@ -10,3 +10,14 @@ class DataError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.file}: {self.what}; {self.remedy}"
+
+
+class MissingFileError(FileNotFoundError):
+    """A file or folder that should be there; reads as "file: what; remedy"."""
+
+    def __init__(self, file: str, what: str, remedy: str) -> None:
+        super().__init__(f"{file}: {what}; {remedy}")
+        self.file, self.what, self.remedy = file, what, remedy
+
+    def __reduce__(self) -> tuple[type["MissingFileError"], tuple[str, str, str]]:
+        return type(self), (self.file, self.what, self.remedy)

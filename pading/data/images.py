@@ -1,9 +1,10 @@
 """Photos (JPEG) and label images (PNG) to arrays and back; sizes are checked from the header, before decoding.
 
-Every function takes bytes and the name to blame. Axes: H W pixels.
+Every reader takes the name of the file to blame. Axes: H W pixels.
 """
 
 import io
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt16, UInt32
@@ -21,7 +22,7 @@ COMPRESS_LEVEL = 1  # label images are tiny at any level; 1 writes several times
 MAX_8_BIT_SEGMENTS = 255
 
 
-def open_photo(content: bytes, file: str, max_pixels: int = MAX_PIXELS) -> JpegImageFile:
+def open_photo(stream: BinaryIO, file: str, max_pixels: int = MAX_PIXELS) -> JpegImageFile:
     """Read the header of a JPEG; nothing is decoded yet.
 
     Raises:
@@ -29,21 +30,21 @@ def open_photo(content: bytes, file: str, max_pixels: int = MAX_PIXELS) -> JpegI
     """
     try:
         # The classes of the two formats are used directly: no other decoder can be reached from untrusted bytes.
-        photo = JpegImageFile(io.BytesIO(content))
+        photo = JpegImageFile(stream)
     except DECODE_ERRORS as error:
         raise DataError(file, f"{CORRUPT} (not readable as JPEG: {error})", DOWNLOAD_AGAIN) from error
     _check_size(photo, file, max_pixels)
     return photo
 
 
-def open_label_image(content: bytes, file: str, max_pixels: int = MAX_PIXELS) -> PngImageFile:
+def open_label_image(stream: BinaryIO, file: str, max_pixels: int = MAX_PIXELS) -> PngImageFile:
     """Read the header of a PNG; nothing is decoded yet.
 
     Raises:
         ValueError: if it is no readable PNG or has more than `max_pixels` pixels.
     """
     try:
-        image = PngImageFile(io.BytesIO(content))
+        image = PngImageFile(stream)
     except DECODE_ERRORS as error:
         raise DataError(file, f"{CORRUPT} (not readable as PNG: {error})", DOWNLOAD_AGAIN) from error
     _check_size(image, file, max_pixels)
@@ -84,7 +85,7 @@ def decode_label_map(content: bytes, file: str, max_pixels: int = MAX_PIXELS) ->
     Raises:
         ValueError: if it is no readable 8- or 16-bit grey PNG.
     """
-    image = open_label_image(content, file, max_pixels)
+    image = open_label_image(io.BytesIO(content), file, max_pixels)
     if image.mode not in ("L", "I;16"):
         raise DataError(file, f"label map is a PNG of mode {image.mode}", "write 8- or 16-bit grey")
     return _pixels(image, file).astype(np.uint16)

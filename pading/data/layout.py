@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from pading.data.errors import DataError
+from pading.data.errors import DataError, MissingFileError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +27,17 @@ def find_panoptic(root: Path, split: str) -> PanopticLayout:
     labels = next((folder for folder in label_folders if folder.is_dir()), None)
     missing = []
     if not annotations.is_file():
-        missing.append(f"{annotations.relative_to(root)}")
+        missing.append(f"annotations/{annotations.name}")
     if not images.is_dir():
         missing.append(f"{split}/")
     if labels is None:
         missing.append(f"annotations/panoptic_{split}/")
     if missing or labels is None:
-        raise FileNotFoundError(
-            f"{root}: no {', '.join(missing)}; a COCO panoptic folder has {split}/*.jpg, "
-            f"annotations/panoptic_{split}.json and annotations/panoptic_{split}/*.png (or panoptic_{split}/*.png)"
+        remedy = (
+            f"a COCO panoptic folder has {split}/*.jpg, annotations/panoptic_{split}.json "
+            f"and annotations/panoptic_{split}/*.png (or panoptic_{split}/*.png)"
         )
+        raise MissingFileError(str(root), f"no {', '.join(missing)}", remedy)
     return PanopticLayout(annotations=annotations, images=images, labels=labels)
 
 

@@ -1,5 +1,6 @@
 """The shard format: one parquet row is one image, photo as found, label map as a small PNG, segments as a list."""
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -71,7 +72,7 @@ def decode_row(row: Mapping[str, Any], max_pixels: int = MAX_PIXELS) -> Sample:
         ValueError: if photo or label map are damaged, of another size than the row says, or larger than `max_pixels`.
     """
     file = row_name(row)
-    photo = open_photo(row["image"], file, max_pixels)
+    photo = open_photo(io.BytesIO(row["image"]), file, max_pixels)
     label_map = decode_row_labels(row, max_pixels)
     if (photo.height, photo.width) != label_map.shape:
         what = f"photo is {photo.width} x {photo.height}, label map {label_map.shape[1]} x {label_map.shape[0]}"

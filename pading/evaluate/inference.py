@@ -17,6 +17,7 @@ from pading.classes import ClassTable
 from pading.evaluate.predictions import MASK_LOGIT_STEP, ImagePrediction
 
 PIXELS_PER_CHUNK = 16384  # the class scores of one chunk stay in the processor's cache
+PIXELS_UPSAMPLED_TOGETHER = 2**21  # likewise, of several queries' masks at the network's input size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +65,22 @@ class Instances:
 
 def upsampled_masks(prediction: ImagePrediction) -> UpsampledMasks:
     """Return the masks at the photo's size: bilinear to the network input, cut to the content, bilinear again."""
-    logits = torch.tensor(prediction.mask_logits).float().mul_(MASK_LOGIT_STEP)[None]  # (1, Q, h, w)
-    square = (prediction.input_px, prediction.input_px)
-    logits = functional.interpolate(logits, size=square, mode="bilinear", align_corners=False)
-    logits = logits[..., : prediction.content_height, : prediction.content_width]
     size = (prediction.height, prediction.width)
-    logits = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)[0]
-    is_positive = logits > 0
-    probabilities = logits.sigmoid_()
-    inside_sum = torch.where(is_positive, probabilities, 0).flatten(1).sum(dim=1)
-    mean_probability = inside_sum / is_positive.flatten(1).sum(dim=1).clamp(min=1)
+    shape = (len(prediction.mask_logits), *size)
+    probabilities, is_positive = torch.empty(shape), torch.empty(shape, dtype=torch.bool)
+    mean_probability = torch.empty(shape[0])
+    square = (prediction.input_px, prediction.input_px)
+    num_together = max(1, PIXELS_UPSAMPLED_TOGETHER // prediction.input_px**2)
+    for start in range(0, shape[0], num_together):
+        chunk = slice(start, start + num_together)
+        logits = torch.tensor(prediction.mask_logits[None, chunk]).float().mul_(MASK_LOGIT_STEP)  # (1, queries, h, w)
+        logits = functional.interpolate(logits, size=square, mode="bilinear", align_corners=False)
+        logits = logits[..., : prediction.content_height, : prediction.content_width]
+        logits = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)[0]
+        is_positive[chunk] = logits > 0
+        probabilities[chunk] = logits.sigmoid_()
+        inside = is_positive[chunk].flatten(1).float()
+        mean_probability[chunk] = (logits.flatten(1) * inside).sum(dim=1) / inside.sum(dim=1).clamp(min=1)
     return UpsampledMasks(probabilities=probabilities, is_positive=is_positive, mean_probability=mean_probability)
 
 
@@ -96,10 +103,17 @@ def panoptic_map(
     num_kept = len(kept)
     if num_kept == 0:
         return PanopticMap(label_map=np.zeros((height, width), np.int32), classes=np.zeros(0, np.int64))
-    probabilities = masks.probabilities[kept].flatten(1)  # (kept, H*W)
-    inside_area = (probabilities >= config.mask_threshold).sum(dim=1)
-    winner = (probabilities * scores[kept].to(probabilities.dtype)[:, None]).argmax(dim=0)
-    is_inside = probabilities.gather(0, winner[None])[0] >= config.mask_threshold
+    probabilities = masks.probabilities.flatten(1)  # (Q, H*W)
+    weights = scores[kept].to(probabilities.dtype)[:, None]
+    inside_area = torch.zeros(num_kept, dtype=torch.int64)
+    winners, insides = [], []
+    for start in range(0, height * width, PIXELS_PER_CHUNK):
+        chunk = probabilities[kept, start : start + PIXELS_PER_CHUNK]
+        is_inside = chunk >= config.mask_threshold
+        inside_area += is_inside.sum(dim=1)
+        winners.append(_first_largest(chunk * weights))
+        insides.append(is_inside.gather(0, winners[-1][None])[0])
+    winner, is_inside = torch.cat(winners), torch.cat(insides)
     won_area = torch.bincount(winner, minlength=num_kept)
     final_area = torch.bincount(winner[is_inside], minlength=num_kept)
     share = won_area.double() / inside_area.clamp(min=1)
@@ -119,7 +133,10 @@ def semantic_map(class_probabilities: Float[Tensor, "Q K1"], masks: UpsampledMas
     """Return the best class of every pixel: argmax_c sum_q p_q(c) sigma(m_q), the no-object column dropped."""
     probabilities = masks.probabilities.flatten(1)  # (Q, H*W)
     weights = class_probabilities[:, :-1].to(probabilities.dtype).T.contiguous()  # (K, Q)
-    chunks = [(weights @ chunk).argmax(dim=0) for chunk in probabilities.split(PIXELS_PER_CHUNK, dim=1)]
+    chunks = [
+        _first_largest(weights @ probabilities[:, start : start + PIXELS_PER_CHUNK])
+        for start in range(0, probabilities.shape[1], PIXELS_PER_CHUNK)
+    ]
     return torch.cat(chunks).reshape(masks.probabilities.shape[1:]).numpy()
 
 
@@ -151,3 +168,10 @@ def ground_truth_map(prediction: ImagePrediction, classes: ClassTable) -> Panopt
             f"of {classes.num_classes} classes; were the predictions cached with another table?"
         )
     return PanopticMap(label_map=prediction.label_map.astype(np.int32), classes=indices)
+
+
+def _first_largest(values: Float[Tensor, "R N"]) -> Int64[Tensor, "N"]:
+    """Return the row of each column's largest value, the first among equals; an order faster than argmax over rows."""
+    num_rows = len(values)
+    countdown = torch.arange(num_rows, 0, -1, dtype=torch.uint8 if num_rows < 256 else torch.int32)[:, None]
+    return num_rows - ((values >= values.amax(dim=0)) * countdown).amax(dim=0).long()

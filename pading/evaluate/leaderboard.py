@@ -1,7 +1,7 @@
 """The leaderboard of a run: rows (one per task, method, profile and seed) as JSON, Markdown, HTML and terminal text.
 
-A table line is one (method, profile): mean and standard deviation over seeds, sorted by harmonic-mean PQ. Metrics are in
-percent. `leaderboard_pages.py` writes the files.
+A table line is one (method, profile): mean and standard deviation over seeds, sorted by harmonic-mean PQ. Metrics are
+in percent. `leaderboard_pages.py` writes the files.
 """
 
 import json

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pading.data.sample import Segment
 
-FLOAT32_EXACT_PX = 2**24  # float32 counts are exact up to here
+PIXELS_PER_CHUNK = 16384  # float32 counts are exact far beyond, and one chunk stays in the processor's cache
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,14 +33,17 @@ def overlap(masks: Bool[Tensor, "Q H W"], label_map: Int[np.ndarray, "H W"], seg
     """
     if tuple(masks.shape[1:]) != label_map.shape:
         raise ValueError(f"masks {tuple(masks.shape[1:])} and label map {label_map.shape} differ in size")
-    dtype = torch.float32 if label_map.size <= FLOAT32_EXACT_PX else torch.float64
     labels = torch.from_numpy(label_map.astype(np.int32)).flatten()
-    is_segment = labels == torch.arange(1, len(segments) + 1, dtype=torch.int32)[:, None]  # (M, H*W)
+    regions = torch.arange(len(segments) + 1, dtype=torch.int32)[:, None]  # void too, so that regions cover the image
     pixels = masks.flatten(1)
-    intersection = (pixels.to(dtype) @ is_segment.to(dtype).T).double().numpy()
-    mask_area = pixels.sum(dim=1).double().numpy()[:, None]
+    counts = torch.zeros(len(masks), len(regions), dtype=torch.float64)
+    for start in range(0, len(labels), PIXELS_PER_CHUNK):
+        chunk = slice(start, start + PIXELS_PER_CHUNK)
+        counts += pixels[:, chunk].float() @ (labels[chunk] == regions).float().T
+    intersection, mask_area = counts[:, 1:].numpy(), counts.sum(dim=1, keepdim=True).numpy()
+    segment_area = np.bincount(label_map.ravel(), minlength=len(regions))[1 : len(regions)]
     is_crowd = np.array([segment.is_crowd for segment in segments], dtype=bool)
-    union = mask_area + is_segment.sum(dim=1).double().numpy() - intersection
+    union = mask_area + segment_area - intersection
     return Overlap(
         iou=intersection / np.maximum(np.where(is_crowd, mask_area, union), 1),
         classes=np.array([segment.class_index for segment in segments], dtype=np.int64),

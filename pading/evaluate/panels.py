@@ -142,4 +142,5 @@ def _border(labels: np.ndarray) -> Bool[np.ndarray, "H W"]:
 def _thick(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     """Return the mask grown by one pixel to every side."""
     padded = np.pad(mask, 1)
-    return mask | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+    grown: Bool[np.ndarray, "H W"] = mask | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+    return grown

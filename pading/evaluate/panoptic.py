@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Int64
 
 from pading.data.sample import Segment
+from pading.evaluate.pairs import count_pairs
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,20 +67,8 @@ def count_image(
     Raises:
         ValueError: if the maps differ in size, hold labels that no segment has, or a predicted segment has no pixel.
     """
-    if predicted_map.shape != label_map.shape:
-        raise ValueError(f"predicted map {predicted_map.shape} and label map {label_map.shape} differ in size")
-    num_predicted, num_true = len(predicted_classes), len(segments)
-    if predicted_map.max(initial=0) > num_predicted or label_map.max(initial=0) > num_true:
-        raise ValueError(
-            f"labels reach {predicted_map.max()} and {label_map.max()}, "
-            f"but there are {num_predicted} predicted and {num_true} true segments; 0 is void, i + 1 the i-th segment"
-        )
-    stride = num_true + 1
-    pair = predicted_map.astype(np.int64).ravel()
-    pair *= stride
-    pair += label_map.ravel()
-    counts = np.bincount(pair, minlength=(num_predicted + 1) * stride)
-    counts = counts.reshape(num_predicted + 1, stride)
+    num_predicted = len(predicted_classes)
+    counts = count_pairs(predicted_map, label_map, num_predicted + 1, len(segments) + 1)
     predicted_area, true_area = counts[1:].sum(axis=1), counts[:, 1:].sum(axis=0)
     if num_predicted and predicted_area.min() == 0:
         raise ValueError(f"predicted segments {np.flatnonzero(predicted_area == 0) + 1} have no pixel; leave them out")

@@ -178,7 +178,9 @@ def from_row(row: dict[str, Any]) -> ImagePrediction:
 def write_predictions(path: Path, predictions: Iterable[ImagePrediction]) -> None:
     """Write predictions to one parquet file, group by group, under a temporary name until it is complete."""
     unfinished = path.with_name(path.name + ".unfinished")
-    with pq.ParquetWriter(unfinished, PREDICTION_SCHEMA, compression="none", use_dictionary=False) as writer:
+    with pq.ParquetWriter(
+        unfinished, PREDICTION_SCHEMA, compression="none", use_dictionary=False, write_statistics=False
+    ) as writer:
         rows: list[dict[str, Any]] = []
         for prediction in predictions:
             rows.append(to_row(prediction))

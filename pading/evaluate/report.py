@@ -65,7 +65,7 @@ def evaluate_image(
     Upsampling the masks and comparing them with the truth is done once; a further classifier costs milliseconds.
 
     Raises:
-        ValueError: if a classifier returns another shape, or the image has a class that the table lacks.
+        ValueError: if a classifier returns another shape or NaN, or the image has a class that the table lacks.
     """
     if any(segment.class_index >= classes.num_classes for segment in image.segments):
         raise ValueError(
@@ -86,6 +86,8 @@ def evaluate_image(
                 f"classifier {index} returned {tuple(probabilities.shape)}, expected {expected_shape}: "
                 "a probability for each query and class, no-object last"
             )
+        if not probabilities.isfinite().all():
+            raise ValueError(f"classifier {index} returned probabilities that are NaN or infinite; was it fitted?")
         partition = panoptic_map(probabilities, masks, classes.is_thing, config)
         pixels = semantic_map(probabilities, masks)
         detections = instances(probabilities, masks, classes.is_thing, config)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Int64
 
 from pading.data.sample import Segment
+from pading.evaluate.pairs import count_pairs
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,14 +53,7 @@ def count_image(
     Raises:
         ValueError: if the maps differ in size, a label has no segment, or a predicted class is outside the table.
     """
-    if predicted_map.shape != label_map.shape:
-        raise ValueError(f"predicted map {predicted_map.shape} and label map {label_map.shape} differ in size")
-    if predicted_map.min(initial=0) < 0 or predicted_map.max(initial=0) >= num_classes:
-        raise ValueError(f"predicted classes {predicted_map.min()}..{predicted_map.max()} leave 0..{num_classes - 1}")
-    if label_map.max(initial=0) > len(segments):
-        raise ValueError(f"label map reaches {label_map.max()}, but there are {len(segments)} segments")
-    class_of_label = np.array([num_classes, *(segment.class_index for segment in segments)], dtype=np.int64)
-    pair = (class_of_label * num_classes)[label_map.ravel()]
-    pair += predicted_map.ravel()
-    counts = np.bincount(pair, minlength=(num_classes + 1) * num_classes).reshape(num_classes + 1, num_classes)
-    return SemanticTally(confusion=counts[:num_classes], num_ignored=int(counts[num_classes].sum()))
+    counts = count_pairs(label_map, predicted_map, len(segments) + 1, num_classes)
+    confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+    np.add.at(confusion, [segment.class_index for segment in segments], counts[1:])
+    return SemanticTally(confusion=confusion, num_ignored=int(counts[0].sum()))

@@ -32,4 +32,5 @@ class Attention(nn.Module):
         )
         mask = None if allowed is None else allowed[:, None]
         read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, heads, Q, D / heads)
-        return self.out(read.transpose(1, 2).flatten(2))
+        merged: Tensor = self.out(read.transpose(1, 2).flatten(2))
+        return merged

@@ -1,6 +1,7 @@
 """Image to multi-scale features.
 
-A backbone is a module that maps a normalised image to a list of `Level`, finest first; nothing downstream asks for more. Axes: B images, C channels.
+A backbone maps a normalised image to a list of `Level`, finest first; nothing downstream asks for more.
+Axes: B images, C channels.
 """
 
 from typing import NamedTuple
@@ -20,7 +21,7 @@ class Level(NamedTuple):
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Return a normalisation that needs no batch statistics, so it means the same in training, frozen, and on any number of workers."""
+    """Return a normalisation without batch statistics: it means the same in training, frozen, and on many workers."""
     return nn.GroupNorm(channels // GROUP_CHANNELS, channels)
 
 
@@ -46,7 +47,7 @@ class ResidualBlock(nn.Module):
 
 
 class ConvBackbone(nn.Module):
-    """A small residual network: a stem down to stride 4, then one stage of residual blocks for each of strides 4, 8, 16, ..."""
+    """A small residual network: a stem down to stride 4, then a stage of residual blocks for strides 4, 8, ..."""
 
     def __init__(self, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """What the segmenter is trained on: class, mask and dice losses over matched pairs of every layer.
 
-Axes: L predictions (layers), B images, Q queries, K classes, M segments of an image, N matched pairs of all layers and images, P mask cells.
+Axes: L predictions (layers), B images, Q queries, K classes, M segments of an image, P mask cells (h * w),
+N matched pairs of all layers and images.
 """
 
 from dataclasses import dataclass, field
@@ -47,9 +48,10 @@ def criterion(
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the weighted losses "class", "mask" and "dice", each summed over layers; their sum is what to minimise.
 
-    `num_masks` is the number of segments in the whole step divided by the number of workers, so that the mean over workers with batches of
-    one size equals the loss of the whole. Mask losses are sums over matched pairs / num_masks. The class loss is the weighted mean
-    of the cross-entropy of all queries, unmatched ones labelled no-object: its normaliser is num_masks + no_object (B Q - num_masks).
+    `num_masks` is the number of segments in the whole step divided by the number of workers, so that the mean over
+    workers with batches of one size equals the loss of the whole. Mask losses are sums over matched pairs / num_masks.
+    The class loss is the weighted mean of the cross-entropy of all queries, unmatched ones labelled no-object; its
+    normaliser is num_masks + no_object (B Q - num_masks).
 
     Raises:
         ValueError: if a prediction is not finite; names the images.

@@ -8,9 +8,10 @@ from pading.segmenter.segmenter import Segmenter
 
 @torch.no_grad()
 def initialise(segmenter: Segmenter, generator: torch.Generator) -> Segmenter:
-    """Redraw every weight from `generator`, so that a seed decides the start of training and nothing global does; returns the segmenter.
+    """Redraw every weight from `generator`, so that a seed and nothing global decides the start; return the segmenter.
 
-    Convolutions: normal, He's variance over the fan-out. Linear maps: uniform, Glorot. Embeddings: standard normal. Biases 0, norm scales 1.
+    Convolutions: normal, He's variance over the fan-out. Linear maps: uniform, Glorot. Embeddings: standard normal.
+    Biases 0, norm scales 1.
     """
     for module in segmenter.modules():
         if isinstance(module, nn.Conv2d):
@@ -21,6 +22,6 @@ def initialise(segmenter: Segmenter, generator: torch.Generator) -> Segmenter:
             nn.init.normal_(module.weight, generator=generator)
         elif isinstance(module, nn.GroupNorm | nn.LayerNorm):
             nn.init.ones_(module.weight)
-        if getattr(module, "bias", None) is not None:
-            nn.init.zeros_(module.bias)
+        if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
+            nn.init.zeros_(bias)
     return segmenter

@@ -1,4 +1,4 @@
-"""Queries x features -> query embeddings and mask embeddings: a transformer whose cross-attention stays inside the predicted mask.
+"""Queries x features -> query embeddings, mask embeddings: a transformer that attends inside the predicted mask.
 
 Axes: L predictions (decoder layers + 1), B images, Q queries, N cells of a level, D width.
 """
@@ -54,7 +54,8 @@ class DecoderLayer(nn.Module):
         x = self.cross_norm(x + self.cross_attention(x + query_position, keys, values, allowed))
         placed = x + query_position
         x = self.self_norm(x + self.self_attention(placed, placed, x))
-        return self.feedforward_norm(x + self.feedforward(x))
+        x = self.feedforward_norm(x + self.feedforward(x))
+        return x
 
 
 class MaskDecoder(nn.Module):
@@ -80,8 +81,8 @@ class MaskDecoder(nn.Module):
     def forward(self, mask_features: Float[Tensor, "B D h w"], levels: list[Level]) -> Queries:
         """Return the normalised query states and their mask embeddings, one set a prediction.
 
-        A mask logit is a dot product, so pooling commutes with it: the attention mask of a level is the product of the mask embeddings
-        with mask features average-pooled to that level, and no full-size mask is made for it.
+        A mask logit is a dot product, so pooling commutes with it: the attention mask of a level is the product of the
+        mask embeddings with mask features average-pooled to that level, and no full-size mask is made for it.
         """
         keys, values, cells = [], [], []
         for index, level in enumerate(levels):

@@ -33,7 +33,8 @@ def matching_cost(
 ) -> Float[Tensor, "L B Q M"]:
     """Return the cost of giving every segment to every query; columns of padding are meaningless.
 
-    cost = -w_c p(class) + w_x X + w_d D, with x the mask logit, s = sigmoid(x), t the segment's and v the labelled share of a cell:
+    cost = -w_c p(class) + w_x X + w_d D, with x the mask logit, s = sigmoid(x), t the share of a cell that the segment
+    owns and v the share that is labelled:
     X = sum_p (v softplus(x) - t x) / sum_p v,  D = 1 - (2 sum_p s t + 1) / (sum_p s v + sum_p t + 1).
     Both are products of a (Q, P) with a (P, M) matrix.
     """
@@ -72,7 +73,7 @@ def match(
     targets: Targets,
     weights: LossWeights,
 ) -> Int[Tensor, "L B M"]:
-    """Return the query that each segment is assigned to in each layer, -1 where none; one transfer to the host and one back.
+    """Return the query of each segment in each layer, -1 where none; one transfer to the host and one back.
 
     Raises:
         ValueError: if a cost is not finite; names the images.
@@ -81,7 +82,8 @@ def match(
     if not np.isfinite(cost).all():
         images = targets.image_ids.cpu().numpy()[~np.isfinite(cost).all(axis=(0, 2, 3))]
         raise ValueError(
-            f"predictions for images {images.tolist()} are not finite: training has diverged; lower the learning rate or clip gradients"
+            f"predictions for images {images.tolist()} are not finite: training has diverged; "
+            "lower the learning rate or clip gradients"
         )
     return torch.from_numpy(assign(cost, targets.is_segment.cpu().numpy())).to(class_logits.device)
 

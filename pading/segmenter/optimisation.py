@@ -1,4 +1,4 @@
-"""How a segmenter is optimised: which parameters decay, AdamW over them, and the learning rate as a function of the step."""
+"""How a segmenter is optimised: which parameters decay, AdamW, the learning rate as a function of the step."""
 
 import math
 from dataclasses import dataclass
@@ -35,9 +35,9 @@ class ScheduleConfig:
 
 
 def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[str, Any]]:
-    """Return four groups, {backbone, rest} x {decayed, not}; norms, embeddings and biases do not decay, and frozen parameters are left out.
+    """Return the groups {backbone, rest} x {decayed, plain}; norms, embeddings and biases do not decay.
 
-    Names say which group is which; empty groups are dropped.
+    Each group has a name; empty groups and frozen parameters are left out.
     """
     groups: dict[str, dict[str, Any]] = {}
     for prefix, owner in module.named_modules():
@@ -66,7 +66,7 @@ def adamw(module: nn.Module, config: OptimiserConfig) -> torch.optim.AdamW:
 
 
 def learning_rate_factor(step: int, config: ScheduleConfig) -> float:
-    """Return the factor in (0, 1] on every learning rate at a step counted from 0; a pure function, so a resumed run needs no state.
+    """Return the factor in [0, 1] on every learning rate at a step counted from 0; a resumed run needs no state.
 
     The first step already moves (1 / (warmup_steps + 1)); at `num_steps` the cosine and the polynomial have reached 0.
     """

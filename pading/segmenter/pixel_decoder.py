@@ -1,4 +1,4 @@
-"""Backbone levels to mask features and decoder levels: a feature pyramid, top-down. Axes: B images, C channels, D width."""
+"""Backbone levels to mask features and decoder levels: a feature pyramid. Axes: B images, C channels, D width."""
 
 import torch.nn.functional as F
 from jaxtyping import Float

@@ -10,8 +10,8 @@ from torch import Tensor
 def sine_positions(height: int, width: int, channels: int, device: torch.device) -> Float[Tensor, "N D"]:
     """Return one vector a cell, row-major: half of the channels for the row, half for the column.
 
-    Coordinates are cell centres scaled to (0, 2 pi), so maps of different resolution agree on where a place is; frequencies fall
-    geometrically from 1 to 1/10000 (DETR's encoding).
+    Coordinates are cell centres scaled to (0, 2 pi), so maps of different resolution agree on where a place is;
+    frequencies fall geometrically from 1 towards 1/10000 (DETR's encoding).
 
     Raises:
         ValueError: if `channels` is not a multiple of 4.

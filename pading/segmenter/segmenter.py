@@ -1,4 +1,4 @@
-"""The segmenter: backbone, pixel decoder and mask decoder composed; images in, class and mask logits of every query out.
+"""The segmenter: backbone, pixel decoder and mask decoder; images in, class and mask logits of every query out.
 
 Axes: B images, Q queries, K classes, D query-embedding width, S input side, h w = S / 4.
 """
@@ -19,7 +19,7 @@ IMAGE_STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterConfig:
-    """Sizes of a segmenter. Stage i of the backbone has stride 4 * 2^i, `backbone_channels[i]` channels and `backbone_blocks[i]` residual blocks."""
+    """Sizes of a segmenter; stage i of the backbone has stride 4 * 2^i, and the i-th channels and blocks."""
 
     backbone_channels: tuple[int, ...] = (64, 96, 128)
     backbone_blocks: tuple[int, ...] = (1, 1, 1)
@@ -32,7 +32,8 @@ class SegmenterConfig:
     def __post_init__(self) -> None:
         if len(self.backbone_channels) != len(self.backbone_blocks) or len(self.backbone_channels) < 2:
             raise ValueError(
-                f"backbone_channels {self.backbone_channels} and backbone_blocks {self.backbone_blocks} must name the same stages, at least two"
+                f"backbone_channels {self.backbone_channels} and backbone_blocks {self.backbone_blocks} "
+                "must describe the same stages, at least two"
             )
         if bad := [c for c in (*self.backbone_channels, self.width) if c % 32]:
             raise ValueError(f"channel counts must be multiples of 32 (normalisation groups), got {bad}")
@@ -61,6 +62,9 @@ class Prediction:
 
 class Segmenter(nn.Module):
     """Mask transformer: Q queries, each with class logits (no-object last) and mask logits at stride 4."""
+
+    image_mean: Tensor
+    image_std: Tensor
 
     def __init__(self, config: SegmenterConfig, num_classes: int) -> None:
         super().__init__()

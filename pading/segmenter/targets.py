@@ -16,8 +16,9 @@ CELL_PX = 4  # side of a mask cell in input pixels
 class Targets:
     """Segments of a batch at mask resolution; areas are fractions of a cell in [0, 1].
 
-    `masks` is the labelled area that a segment owns, `valid` the labelled area of the cell: the sum of `masks` over segments. Pixels without
-    a label (void, crowd, letterbox padding) are in neither, so losses weighted by `valid` do not see them. A segment without any area is padding.
+    `masks` is the area that a segment owns, `valid` the labelled area: the sum of `masks` over segments. Pixels without
+    a label (void, crowd, letterbox padding) are in neither, so the mask losses, weighted by `valid`, never see them.
+    A segment without any area is padding.
     """
 
     classes: Int[Tensor, "B M"]  # -1 = padding

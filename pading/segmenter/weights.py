@@ -31,7 +31,7 @@ def load_segmenter(folder: Path) -> Segmenter:
     """Return the segmenter that `save_segmenter` wrote, on the CPU and in evaluation mode.
 
     Raises:
-        ValueError: naming the file that is missing, unreadable, of another schema, or whose weights do not fit the configuration.
+        ValueError: naming the file that is missing, unreadable, of another schema, or that does not fit the other.
     """
     segmenter = Segmenter(*_read_description(folder / CONFIG_FILE))
     path = folder / WEIGHTS_FILE

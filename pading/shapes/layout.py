@@ -15,6 +15,7 @@ from pading.shapes.surfaces import Surface, draw_stuff_surface, draw_thing_surfa
 
 NOMINAL_PX = 96
 SPLITS = ("train", "val")
+MAX_TRAIN = 1_000_000
 EMPTY_RATE, CROWD_RATE, VOID_RATE = 0.04, 0.05, 0.1
 # At the nominal size: radius of things (many of them are smaller), period of their patterns, period of textures.
 RADIUS_PX, PERIOD_PX, STUFF_PERIOD_PX = (13.0, 28.0), (6.5, 9.0), (7.5, 10.0)
@@ -41,6 +42,8 @@ class ShapesConfig:
             raise ValueError(f"max_things is {self.max_things}: must be at least 1")
         if self.num_train < 1 or self.num_val < 1:
             raise ValueError(f"num_train is {self.num_train}, num_val is {self.num_val}: both must be at least 1")
+        if self.num_train > MAX_TRAIN:
+            raise ValueError(f"num_train is {self.num_train}: at most {MAX_TRAIN}, the image ids of val follow")
         if not 0 <= self.train_unseen_rate <= 1:
             raise ValueError(f"train_unseen_rate is {self.train_unseen_rate}: must lie in [0, 1]")
 

@@ -55,9 +55,10 @@ def bricks(u: Plane, v: Plane, period_px: float) -> Plane:
     along = u / np.float32(length_px) + course * np.float32(0.5)
     brick = np.floor(along)
     edge_px = np.minimum(_edge(v, period_px), _edge(along * np.float32(length_px), length_px))
-    joint: Plane = np.clip(np.float32(1.4) - edge_px, 0, 1)
-    shade: Plane = np.float32(0.22) + np.float32(0.16) * np.sin(course * np.float32(12.9) + brick * np.float32(78.2))
-    return shade + joint * (1 - shade)
+    joint = np.clip(np.float32(1.4) - edge_px, 0, 1)
+    shade = np.float32(0.22) + np.float32(0.16) * np.sin(course * np.float32(12.9) + brick * np.float32(78.2))
+    mix: Plane = shade + joint * (1 - shade)
+    return mix
 
 
 def planks(u: Plane, v: Plane, period_px: float) -> Plane:

@@ -15,12 +15,12 @@ from PIL import Image
 from scipy import ndimage
 
 from pading.shapes.classes import shapes_classes
-from pading.shapes.layout import SPLITS, ShapesConfig
+from pading.shapes.layout import MAX_TRAIN, SPLITS, ShapesConfig
 from pading.shapes.rle import encode_mask
 from pading.shapes.scene import Scene, render_scene
 
 JPEG_QUALITY = 92
-FIRST_IMAGE_ID = {"train": 1, "val": 1_000_001}
+FIRST_IMAGE_ID = {"train": 1, "val": MAX_TRAIN + 1}
 VOID_VALUE = 255
 INSTANCE_IDS_PER_IMAGE = 100
 
@@ -46,6 +46,7 @@ def write_images(root: Path, config: ShapesConfig, split: str, indices: Iterable
     Raises:
         ValueError: if the split has no such image.
     """
+    config.num_images(split)
     photos = root / f"{split}2017"
     panoptic = root / "annotations" / f"panoptic_{split}2017"
     stuff_things = root / "stuffthingmaps_trainval2017" / f"{split}2017"

@@ -1,4 +1,4 @@
-"""Classifiers of query embeddings: a linear head, and a cosine head whose rows are class texts; both read back from disk.
+"""Classifiers of query embeddings: a linear head, and a cosine head whose rows are class texts; saved and loaded.
 
 Axes: N rows, K classes, D feature width, E text width. Column K is no-object.
 """
@@ -25,7 +25,9 @@ class LinearClassifier(nn.Module):
     def __init__(self, weight: Float[Tensor, "K+1 D"], bias: Float[Tensor, "K+1"]) -> None:
         super().__init__()
         if weight.ndim != 2 or bias.shape != weight.shape[:1]:
-            raise ValueError(f"head of weight {tuple(weight.shape)} and bias {tuple(bias.shape)}: pass (K+1, D) and (K+1,)")
+            raise ValueError(
+                f"head of weight {tuple(weight.shape)} and bias {tuple(bias.shape)}: pass (K+1, D) and (K+1,)"
+            )
         self.weight = nn.Parameter(weight.detach().clone())
         self.bias = nn.Parameter(bias.detach().clone())
 

@@ -1,4 +1,4 @@
-"""Disentanglement: split a feature into a part that its class text explains and a part that it does not (PADing, eq. 4-5).
+"""Disentanglement: split a feature into a part that class text explains and a part that it does not (PADing, eq. 4-5).
 
 Axes: N rows, K classes, D feature width, E text width.
 """
@@ -79,7 +79,7 @@ def disentanglement(
 def gaussian_prior(rows: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
     """Return KL(N(mean, variance) || N(0, 1)) of the batch's moments, averaged over dimensions.
 
-    In closed form (mean^2 + variance - log variance - 1) / 2, with the population variance; zero for a standardised batch.
+    In closed form (mean^2 + variance - log variance - 1) / 2, the variance over N; zero for a standardised batch.
 
     Raises:
         ValueError: if there are fewer than two rows.

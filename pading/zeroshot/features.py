@@ -59,7 +59,9 @@ def concatenate(parts: Iterable[Features]) -> Features:
     parts = list(parts)
     widths = {part.embeddings.shape[1] for part in parts}
     if len(widths) != 1:
-        raise ValueError(f"{len(parts)} feature parts of widths {sorted(widths)}: pass at least one part, all of one width")
+        raise ValueError(
+            f"{len(parts)} feature parts of widths {sorted(widths)}: pass at least one part, all of one width"
+        )
     return Features(
         torch.cat([part.embeddings for part in parts]),
         torch.cat([part.labels for part in parts]),
@@ -98,7 +100,7 @@ def split_by_image(features: Features, fraction: float, seed: int) -> tuple[Feat
     Raises:
         ValueError: if the fraction is not inside (0, 1), or either side would be empty.
     """
-    images = features.image_ids.unique()
+    images = torch.unique(features.image_ids)
     num_held_out = round(len(images) * fraction)
     if not 0 < fraction < 1 or not 0 < num_held_out < len(images):
         raise ValueError(f"cannot hold out {fraction} of {len(images)} images: both sides need at least one image")

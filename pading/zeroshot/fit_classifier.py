@@ -23,7 +23,7 @@ NO_OBJECT_WEIGHT = 0.1  # Mask2Former
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierFitConfig:
-    """Loss weights and schedule of a classifier fit; a step takes real rows, and synthetic rows of every unseen class."""
+    """Loss weights and schedule of a classifier fit; every step takes real rows and synthetic unseen rows."""
 
     unseen_weight: float = 5.0  # PADing's code, panoptic
     no_object_weight: float = NO_OBJECT_WEIGHT
@@ -38,7 +38,9 @@ class ClassifierFitConfig:
     def __post_init__(self) -> None:
         counts = (self.synthetic_per_class, self.steps, self.real_rows, self.synthetic_rows, self.report_every)
         if min(counts) < 1:
-            raise ValueError(f"synthetic_per_class, steps, real_rows, synthetic_rows, report_every are {counts}: all >= 1")
+            raise ValueError(
+                f"synthetic_per_class, steps, real_rows, synthetic_rows, report_every are {counts}: all >= 1"
+            )
         if min(self.unseen_weight, self.no_object_weight) < 0:
             raise ValueError(f"class weights {self.unseen_weight} and {self.no_object_weight}: none may be negative")
 
@@ -174,7 +176,7 @@ def _descend(
             group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / len(rows)))
         loss = F.cross_entropy(classifier(embeddings[batch]), labels[batch], weight=class_weights)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         if (step + 1) % report_every == 0 or step + 1 == len(rows):
             yield {"step": step + 1.0, "loss": float(loss.detach())}

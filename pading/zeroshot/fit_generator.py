@@ -14,13 +14,13 @@ from torch import Tensor
 
 from pading.classes import ClassTable
 from pading.randomness import generator_for
-from pading.zeroshot.alignment import TAU, relationship_alignment
-from pading.zeroshot.disentangle import DisentangleConfig, Disentangler, disentanglement
+from pading.zeroshot.disentangle import Disentangler
 from pading.zeroshot.features import Features, require_only
 from pading.zeroshot.generator import PrimitiveGenerator
 from pading.zeroshot.gmmn import Gmmn
 from pading.zeroshot.mmd import BANDWIDTHS, BandwidthScale, Estimator, mmd, mmd_per_class, safe_root, scaled_bandwidths
 from pading.zeroshot.sampling import draw_by_class
+from pading.zeroshot.structure import StructureConfig, structure_losses
 
 FeatureGenerator = PrimitiveGenerator | Gmmn
 # What is aligned with text: nothing, features as they are, or their related part (with the disentanglement terms).
@@ -36,9 +36,7 @@ class GeneratorFitConfig:
     root: bool = False
     bandwidths: tuple[float, ...] = BANDWIDTHS
     bandwidth_scale: BandwidthScale = "width"
-    structure_weight: float = 0.1  # lambda of eq. (7)
-    tau: float = TAU
-    disentangle: DisentangleConfig = field(default_factory=DisentangleConfig)
+    structure: StructureConfig = field(default_factory=StructureConfig)
     steps: int = 1500
     learning_rate: float = 1e-3
     classes_per_step: int = 16
@@ -98,16 +96,17 @@ def fit_generator(
         sampled = labels if structure == "none" else torch.cat([labels, unseen])
         synthetic = generator(text[sampled], _noise(generator, len(sampled), config.rows_per_class, noise_source))
         losses = {"mmd": _discrepancy(synthetic[: len(labels)], real_rows, bandwidths, config)}
-        if structure != "none" and config.structure_weight > 0:
-            rows = torch.cat([real_rows, synthetic]).flatten(0, 1)
-            row_labels = torch.cat([labels, sampled]).repeat_interleave(config.rows_per_class)
-            losses |= _structure_losses(disentangler, rows, row_labels, len(unseen), text, config)
+        if structure != "none" and config.structure.weight > 0:
+            seen, imagined = torch.cat([real_rows, synthetic[: len(labels)]]), synthetic[len(labels) :]
+            losses |= structure_losses(disentangler, seen, imagined, labels.repeat(2), unseen, text, config.structure)
         loss = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         if (step + 1) % config.report_every == 0 or step + 1 == config.steps:
-            yield {"step": step + 1.0, "loss": float(loss.detach())} | {f"loss/{name}": float(v.detach()) for name, v in losses.items()}
+            yield {"step": step + 1.0, "loss": float(loss.detach())} | {
+                f"loss/{name}": float(v.detach()) for name, v in losses.items()
+            }
 
 
 @torch.no_grad()
@@ -137,27 +136,3 @@ def _discrepancy(
     else:
         value = mmd_per_class(synthetic, real, bandwidths, config.estimator)
     return safe_root(value) if config.root else value
-
-
-def _structure_losses(
-    disentangler: Disentangler | None,
-    rows: Float[Tensor, "R D"],
-    labels: Int64[Tensor, "R"],
-    num_unseen: int,
-    text: Float[Tensor, "K E"],
-    config: GeneratorFitConfig,
-) -> dict[str, Float[Tensor, ""]]:
-    """Return lambda times L_A and, with a disentangler, L_D; the rows of unseen classes come last."""
-    losses = {}
-    compared = rows
-    if disentangler is not None:
-        parts = disentangler(rows)
-        losses = disentanglement(disentangler, parts, rows, labels, text, config.disentangle)
-        compared = parts.related
-    first_unseen = len(rows) - num_unseen * config.rows_per_class
-    if num_unseen:
-        row_text = text[labels]
-        losses["alignment"] = relationship_alignment(
-            compared[:first_unseen], row_text[:first_unseen], compared[first_unseen:], row_text[first_unseen:], config.tau
-        )
-    return {name: config.structure_weight * value for name, value in losses.items()}

@@ -50,11 +50,13 @@ class PrimitiveGenerator(nn.Module):
         """Return one synthetic feature for each noise vector."""
         text = self.text(text)
         attended = F.scaled_dot_product_attention(
-            self._split(self.query(text)), self._split(self.key(self.primitives)), self._split(self.value(self.primitives))
+            self._split(self.query(text)),
+            self._split(self.key(self.primitives)),
+            self._split(self.value(self.primitives)),
         )
         assembled = text + attended.transpose(0, 1).flatten(1)  # (K, D)
         synthetic: Tensor = self.output(assembled.unsqueeze(1) + noise)
         return synthetic
 
     def _split(self, rows: Float[Tensor, "R D"]) -> Float[Tensor, "heads R d"]:
-        return rows.unflatten(1, (self.heads, -1)).transpose(0, 1)
+        return rows.view(len(rows), self.heads, -1).transpose(0, 1)

@@ -13,11 +13,10 @@ All generators share one discrepancy, noise width, optimiser, schedule and class
 what the table says and in nothing else.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar, get_args
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -90,9 +89,7 @@ def fit_method(
     return (yield from _prefixed("classifier", retraining))
 
 
-def build_generator(
-    method: Method, config: MethodConfig, text_width: int, width: int, seed: int
-) -> FeatureGenerator:
+def build_generator(method: Method, config: MethodConfig, text_width: int, width: int, seed: int) -> FeatureGenerator:
     """Return the untrained generator of a method that has one."""
     randomness = generator_for(seed, "generator weights")
     if method == "gmmn":
@@ -110,9 +107,7 @@ def finish(fit: Generator[dict[str, float], None, Result]) -> Result:
             return result
 
 
-def _prefixed(
-    stage: str, fit: Generator[dict[str, float], None, Result]
-) -> Generator[dict[str, float], None, Result]:
+def _prefixed(stage: str, fit: Generator[dict[str, float], None, Result]) -> Generator[dict[str, float], None, Result]:
     while True:
         try:
             metrics = next(fit)

@@ -43,7 +43,7 @@ def mmd(
     weights = _pair_weights(generated.shape[-2], real.shape[-2], estimator).to(generated)
     distances = squared_distances(torch.cat([generated, real], dim=-2))
     precisions = generated.new_tensor([-0.5 / bandwidth for bandwidth in bandwidths])
-    kernel = torch.exp(distances.unsqueeze(-3) * precisions[:, None, None]).sum(dim=-3)
+    kernel: Tensor = torch.exp(distances.unsqueeze(-3) * precisions[:, None, None]).sum(dim=-3)
     return (kernel * weights).sum(dim=(-2, -1))
 
 
@@ -66,7 +66,8 @@ def squared_distances(rows: Float[Tensor, "*groups N D"]) -> Float[Tensor, "*gro
     centred = rows - rows.mean(dim=-2, keepdim=True)  # distances do not change, the rounding error shrinks
     products = centred @ centred.mT
     norms = products.diagonal(dim1=-2, dim2=-1)
-    return (norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * products).clamp_min(0)
+    distances: Tensor = norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * products
+    return distances.clamp_min(0)
 
 
 def safe_root(squared: Float[Tensor, "*any"], floor: float = 1e-8) -> Float[Tensor, "*any"]:

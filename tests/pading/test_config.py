@@ -54,7 +54,9 @@ def test_an_override_changes_one_field_and_leaves_the_original() -> None:
     ],
 )
 def test_a_wrong_override_says_what_would_be_right(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message.replace("|", r"\|") if "|" in message and "no fields" not in message else message):
+    with pytest.raises(
+        ValueError, match=message.replace("|", r"\|") if "|" in message and "no fields" not in message else message
+    ):
         override(Outer(), changes)
 
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -202,11 +204,11 @@ def test_truth_as_a_map_refuses_classes_of_another_table():
     classes = ClassTable(name="two", names=("a", "b"), coco_ids=(1, 2), is_thing=(True, True), is_seen=(True, False))
     prediction = random_prediction(0)
     truth = (Segment(segment_id=9, class_index=1, is_crowd=False, area_px=3),)
-    known = ImagePrediction(**{**vars(prediction), "segments": truth})
+    known = dataclasses.replace(prediction, segments=truth)
     assert ground_truth_map(known, classes).classes.tolist() == [1]
     foreign = (Segment(segment_id=9, class_index=2, is_crowd=False, area_px=3),)
     with pytest.raises(ValueError, match="class 2 is not in table 'two' of 2 classes"):
-        ground_truth_map(ImagePrediction(**{**vars(prediction), "segments": foreign}), classes)
+        ground_truth_map(dataclasses.replace(prediction, segments=foreign), classes)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,11 @@ from pading.evaluate.inference import PanopticMap
 from pading.evaluate.panels import PanelRow, class_colour, draw_map, draw_panel
 
 CLASSES = ClassTable(
-    name="three", names=("disc", "star", "sea"), coco_ids=(1, 2, 3), is_thing=(True, True, False), is_seen=(1, 0, 1)
+    name="three",
+    names=("disc", "star", "sea"),
+    coco_ids=(1, 2, 3),
+    is_thing=(True, True, False),
+    is_seen=(True, False, True),
 )
 PHOTO = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 

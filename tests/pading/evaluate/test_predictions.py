@@ -84,6 +84,14 @@ def test_rows_have_the_columns_and_types_of_the_schema():
     assert pa.Table.from_pylist([row]).schema.equals(PREDICTION_SCHEMA)
 
 
+@pytest.mark.parametrize("num_segments", [0, 3])
+def test_rows_that_another_writer_put_into_parquet_are_read(tmp_path, num_segments):
+    written = [random_prediction(seed, num_segments=num_segments) for seed in range(3)]
+    pq.write_table(pa.Table.from_pylist([to_row(prediction) for prediction in written]), tmp_path / "val.parquet")
+    for one, two in zip(written, read_predictions(tmp_path / "val.parquet"), strict=True):
+        assert_same(one, two)
+
+
 def test_an_empty_file_reads_as_no_predictions(tmp_path):
     write_predictions(tmp_path / "none.parquet", [])
     assert list(read_predictions(tmp_path / "none.parquet")) == []

@@ -136,6 +136,8 @@ def test_a_classifier_of_another_shape_is_refused():
     image = image_of_quadrants(1, (0, 1, 2, 3))
     with pytest.raises(ValueError, match=r"classifier 1 returned \(5, 4\), expected \(5, 5\)"):
         evaluate_image(image, [says(0, 1, 2, 3, 4), lambda e: e[:, :4]], CLASSES, CONFIG)
+    with pytest.raises(ValueError, match="classifier 0 returned probabilities that are NaN"):
+        evaluate_image(image, [lambda e: torch.full((5, 5), torch.nan)], CLASSES, CONFIG)
 
 
 def test_a_class_of_another_table_is_refused():

@@ -65,11 +65,11 @@ def test_merging_equals_one_pass_over_both_images():
 def test_contradictory_maps_are_refused():
     with pytest.raises(ValueError, match="differ in size"):
         count_image(np.zeros((1, 2), int), np.zeros((1, 3), int), [], 1)
-    with pytest.raises(ValueError, match=r"predicted classes 0\.\.3 leave 0\.\.2"):
+    with pytest.raises(ValueError, match=r"labels 0\.\.3 leave 0\.\.2"):
         count_image(np.array([[0, 3]]), np.zeros((1, 2), int), [], 3)
-    with pytest.raises(ValueError, match=r"predicted classes -1\.\.0"):
+    with pytest.raises(ValueError, match=r"labels -1\.\.0"):
         count_image(np.array([[0, -1]]), np.zeros((1, 2), int), [], 3)
-    with pytest.raises(ValueError, match="label map reaches 2, but there are 1 segments"):
+    with pytest.raises(ValueError, match=r"labels 1\.\.2 leave 0\.\.1"):
         count_image(np.zeros((1, 2), int), np.array([[1, 2]]), segments(0), 1)
 
 

@@ -70,16 +70,12 @@ def test_every_parameter_gets_a_gradient(segmenter):
 
 def test_predictions_stay_in_float32_under_autocast(segmenter):
     with torch.autocast("cpu", torch.bfloat16):
-        prediction = segmenter(pixels())[-1]
-    exact = segmenter(pixels())[-1]
-    assert (
-        prediction.query_embeddings.dtype
-        == prediction.class_logits.dtype
-        == prediction.mask_logits.dtype
-        == torch.float32
-    )
-    assert not torch.equal(prediction.mask_logits, exact.mask_logits)  # the convolutions did run in bfloat16
-    torch.testing.assert_close(prediction.class_logits, exact.class_logits, atol=0.5, rtol=0)
+        first, *_, last = segmenter(pixels())
+    assert last.query_embeddings.dtype == last.class_logits.dtype == last.mask_logits.dtype == torch.float32
+    exact = segmenter(pixels())[0]
+    assert not torch.equal(first.mask_logits, exact.mask_logits)  # the convolutions did run in bfloat16
+    error = (first.mask_logits - exact.mask_logits).norm() / exact.mask_logits.norm()
+    assert error < 0.02  # a bfloat16 has 8 bits
 
 
 def test_tiny_has_about_half_a_million_parameters():

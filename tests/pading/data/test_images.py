@@ -1,0 +1,108 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pading.data.images import (
+    decode_label_map,
+    decode_photo,
+    decode_segment_ids,
+    encode_label_map,
+    open_label_image,
+    open_photo,
+)
+
+
+def encoded(array, kind, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def noise(height, width, *channels):
+    return np.random.default_rng(0).integers(0, 256, (height, width, *channels), dtype=np.uint8)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    num_segments=st.sampled_from([0, 1, 254, 255, 256, 300, 65535]), height=st.integers(1, 9), seed=st.integers(0, 99)
+)
+def test_label_maps_survive_encoding(num_segments, height, seed):
+    label_map = np.random.default_rng(seed).integers(0, num_segments + 1, (height, 7), dtype=np.uint16)
+    decoded = decode_label_map(encode_label_map(label_map, num_segments), "row")
+    assert decoded.dtype == np.uint16
+    np.testing.assert_array_equal(decoded, label_map)
+
+
+@pytest.mark.parametrize(("num_segments", "mode"), [(255, "L"), (256, "I;16")])
+def test_label_maps_take_16_bits_only_from_256_segments(num_segments, mode):
+    content = encode_label_map(np.zeros((2, 2), dtype=np.uint16), num_segments)
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.mode == mode
+
+
+def test_segment_ids_are_red_green_blue_in_base_256():
+    colours = np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 1], [255, 255, 255], [0, 0, 0]]], dtype=np.uint8)
+    ids = decode_segment_ids(open_label_image(io.BytesIO(encoded(colours, "PNG")), "f"), "f")
+    assert ids.tolist() == [[1, 256, 65536, 256**3 - 1, 0]]
+
+
+def test_a_grey_photo_becomes_rgb():
+    grey = np.full((8, 8), 77, dtype=np.uint8)
+    photo = decode_photo(open_photo(io.BytesIO(encoded(grey, "JPEG")), "f"), "f")
+    assert np.asarray(photo).tolist() == np.full((8, 8, 3), 77).tolist()
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.3, 0.9])
+def test_a_photo_that_ends_early_is_refused_by_name(keep):
+    content = encoded(noise(64, 64, 3), "JPEG")
+    cut = content[: int(len(content) * keep) if keep < 1 else keep]
+    with pytest.raises(ValueError, match=r"a\.jpg: is truncated or corrupt .*; download it again"):
+        decode_photo(open_photo(io.BytesIO(cut), "a.jpg"), "a.jpg")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.3, 0.9])
+def test_a_label_image_that_ends_early_is_refused_by_name(keep):
+    content = encoded(noise(64, 64, 3), "PNG")
+    cut = content[: int(len(content) * keep) if keep < 1 else keep]
+    with pytest.raises(ValueError, match=r"a\.png: is truncated or corrupt .*; download it again"):
+        decode_segment_ids(open_label_image(io.BytesIO(cut), "a.png"), "a.png")
+
+
+def test_only_the_format_that_is_expected_is_decoded():
+    with pytest.raises(ValueError, match="not readable as JPEG"):
+        open_photo(io.BytesIO(encoded(noise(4, 4, 3), "PNG")), "a.jpg")
+    with pytest.raises(ValueError, match="not readable as PNG"):
+        open_label_image(io.BytesIO(encoded(noise(4, 4, 3), "JPEG")), "a.png")
+
+
+def test_a_panoptic_png_must_be_rgb():
+    image = open_label_image(io.BytesIO(encoded(noise(4, 4), "PNG")), "a.png")
+    with pytest.raises(ValueError, match=r"a\.png: is a PNG of mode L; give the panoptic PNG"):
+        decode_segment_ids(image, "a.png")
+
+
+def test_a_label_map_must_be_grey():
+    with pytest.raises(ValueError, match="label map is a PNG of mode RGB; write 8- or 16-bit grey"):
+        decode_label_map(encoded(noise(4, 4, 3), "PNG"), "row")
+
+
+def test_a_bomb_is_refused_by_its_header():
+    """The header promises 60,000 x 60,000 pixels; the data holds none, so decoding would fail differently."""
+    jpeg = bytearray(encoded(noise(16, 16, 3), "JPEG"))
+    frame = jpeg.index(b"\xff\xc0")
+    jpeg[frame + 5 : frame + 9] = (60_000).to_bytes(2) * 2
+    with pytest.raises(ValueError, match="60000 x 60000 pixels, more than the limit of 64000000"):
+        open_photo(io.BytesIO(bytes(jpeg)), "a.jpg")
+
+
+def test_the_size_limit_is_an_argument_and_inclusive():
+    png, jpeg = encoded(noise(4, 5, 3), "PNG"), encoded(noise(4, 5, 3), "JPEG")
+    assert open_label_image(io.BytesIO(png), "f", max_pixels=20).size == (5, 4)
+    assert open_photo(io.BytesIO(jpeg), "f", max_pixels=20).size == (5, 4)
+    for opener, content in ((open_label_image, png), (open_photo, jpeg)):
+        with pytest.raises(ValueError, match="5 x 4 pixels, more than the limit of 19"):
+            opener(io.BytesIO(content), "f", max_pixels=19)

@@ -1,0 +1,33 @@
+"""Outlines of the shapes world as polygons and circles, by the even-odd rule: slow, exact, float64."""
+
+import math
+
+Point = tuple[float, float]
+
+
+def polygon(shape: str) -> list[Point]:
+    """Return the corners of a straight-sided outline of radius one; y points down."""
+    if shape == "square":
+        return [(-0.78, -0.78), (0.78, -0.78), (0.78, 0.78), (-0.78, 0.78)]
+    if shape == "triangle":
+        return [(1.14 * math.sin(2 * math.pi * k / 3), -1.14 * math.cos(2 * math.pi * k / 3)) for k in range(3)]
+    if shape == "star":
+        radii = [1.14 if k % 2 == 0 else 0.54 for k in range(10)]
+        return [(r * math.sin(math.pi * k / 5), r * math.cos(math.pi * k / 5)) for k, r in enumerate(radii)]
+    long, thin = 1.02, 0.37
+    quarter = [(thin, long), (thin, thin), (long, thin), (long, -thin), (thin, -thin), (thin, -long)]
+    return [*quarter, *((-x, -y) for x, y in quarter)]
+
+
+def is_inside(shape: str, x: float, y: float) -> bool:
+    """Return whether a point lies inside the outline."""
+    if shape == "disc":
+        return x * x + y * y < 0.95**2
+    if shape == "ring":
+        return 0.44**2 < x * x + y * y < 1.02**2
+    corners = polygon(shape)
+    crossings = 0
+    for (x1, y1), (x2, y2) in zip(corners, corners[1:] + corners[:1], strict=True):
+        if (y1 > y) != (y2 > y) and x < x1 + (y - y1) * (x2 - x1) / (y2 - y1):
+            crossings += 1
+    return crossings % 2 == 1
