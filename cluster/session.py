@@ -46,9 +46,3 @@ def _quiet_data() -> None:
     context.execution_options.preserve_order = True
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-
-
-def disconnect() -> None:
-    """Leave the cluster; a local one ends."""
-    if ray.is_initialized():
-        ray.shutdown()

@@ -129,7 +129,7 @@ def written_whole(final: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON under a temporary name, then rename, so that a reader never sees half a file."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n")
+    partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
     partial.replace(path)
 
 

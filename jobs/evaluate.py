@@ -1,5 +1,6 @@
 """Stage `evaluate`: cached predictions x every classifier -> metrics, by Ray tasks whose tallies add; and pictures."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,18 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
             "method": row["method"],
             "profile": row["profile"],
             "seed": row["seed"],
-            "metrics": metrics(total, classes),
+            "metrics": _finite_or_null(metrics(total, classes)),
         }
         for row, total in zip(rows, totals, strict=True)
     ]
     write_json(folder / ROWS, scored)
     draw_pictures(config, run_dir).save(folder / PANELS)
     return {"rows": len(scored), "images": expected}
+
+
+def _finite_or_null(values: dict[str, float]) -> dict[str, float | None]:
+    """A group without a class to average over has no value; JSON has no NaN."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 @ray.remote(num_cpus=1)

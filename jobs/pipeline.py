@@ -5,7 +5,6 @@ import json
 import time
 from typing import Any
 
-from cluster.session import disconnect
 from cluster.status import Status
 from cluster.storage import RunDir, file_digest, write_json
 from jobs import cache, embed, evaluate, fit, leaderboard, pretrain, shapes, shard, sweep, verify
@@ -111,8 +110,6 @@ def run_pipeline(config: PipelineConfig, run_dir: RunDir, *, first: str, last: s
         except BaseException:
             status.finish("failed")
             raise
-        finally:
-            disconnect()
         say(f"done in {format_seconds(time.monotonic() - start)}: {run_dir.root}")
 
 

@@ -1,7 +1,7 @@
 """Where COCO keeps the files of a panoptic split."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 from pading.data.errors import DataError, MissingFileError
 
@@ -47,9 +47,8 @@ def path_inside(folder: Path, file_name: str, source: Path) -> Path:
     Raises:
         ValueError: if the name is empty, absolute or leads out of the folder.
     """
-    posix, windows = PurePosixPath(file_name), PureWindowsPath(file_name)
-    leads_out = posix.is_absolute() or windows.anchor != "" or ".." in (*posix.parts, *windows.parts)
-    if leads_out or not posix.parts or "\0" in file_name:
+    name = PureWindowsPath(file_name)  # the stricter reading: both slashes part, and there are drives
+    if name.anchor or ".." in name.parts or not name.parts or "\0" in file_name:
         raise DataError(
             str(source), f"file_name {file_name!r} leads out of {folder.name}/", "give names relative to that folder"
         )

@@ -32,6 +32,13 @@ SHARD_SCHEMA = pa.schema(
     metadata={VERSION_KEY: SCHEMA_VERSION},
 )
 ROWS_PER_GROUP = 64  # about 10 MB of COCO: what a reader holds in memory
+# JPEG and PNG do not compress further; checksums let a reader notice a flipped bit.
+PARQUET_OPTIONS = {
+    "compression": "none",
+    "use_dictionary": False,
+    "write_statistics": False,
+    "write_page_checksum": True,
+}
 WRITE_AGAIN = "write the shards again"
 
 
@@ -121,16 +128,7 @@ def write_shard(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     table = pa.Table.from_pylist(list(rows), schema=SHARD_SCHEMA)
     try:
-        # JPEG and PNG do not compress further; checksums let a reader notice a flipped bit.
-        pq.write_table(
-            table,
-            unfinished,
-            row_group_size=ROWS_PER_GROUP,
-            compression="none",
-            use_dictionary=False,
-            write_statistics=False,
-            write_page_checksum=True,
-        )
+        pq.write_table(table, unfinished, row_group_size=ROWS_PER_GROUP, **PARQUET_OPTIONS)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ def initialise(segmenter: Segmenter, generator: torch.Generator) -> Segmenter:
             nn.init.xavier_uniform_(module.weight, generator=generator)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, generator=generator)
-        elif isinstance(module, nn.GroupNorm | nn.LayerNorm):
+        elif isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
             nn.init.ones_(module.weight)
         if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
             nn.init.zeros_(bias)

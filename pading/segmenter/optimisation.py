@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-NOT_DECAYED = (nn.Embedding, nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
+NOT_DECAYED = (nn.Embedding, nn.LayerNorm, nn.BatchNorm2d)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pading.segmenter.backbone import Level, group_norm
+from pading.segmenter.backbone import Level
 
 
 class PyramidDecoder(nn.Module):
@@ -15,7 +15,7 @@ class PyramidDecoder(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in in_channels)
         self.smooth = nn.Sequential(
             nn.Conv2d(width, width, 3, 1, 1, bias=False),
-            group_norm(width),
+            nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 1),
         )

@@ -35,10 +35,8 @@ class SegmenterConfig:
                 f"backbone_channels {self.backbone_channels} and backbone_blocks {self.backbone_blocks} "
                 "must describe the same stages, at least two"
             )
-        if bad := [c for c in (*self.backbone_channels, self.width) if c % 32]:
-            raise ValueError(f"channel counts must be multiples of 32 (normalisation groups), got {bad}")
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} does not split into {self.heads} heads")
+        if self.width % 4 or self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of 4 and of the {self.heads} heads")
 
     @property
     def stride(self) -> int:

@@ -99,17 +99,16 @@ def load_classifier(folder: Path) -> Classifier:
     config_path, weights_path = folder / CONFIG_NAME, folder / WEIGHTS_NAME
     try:
         description = json.loads(config_path.read_text())
-        kind = (description["schema"], description["kind"])
+        schema, kind = description["schema"], description["kind"]
+        temperature = description["temperature"] if kind == "cosine" else TEMPERATURE
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{config_path} does not describe a classifier ({error!r}): fit it again") from error
-    if kind not in {(SCHEMA_VERSION, "linear"), (SCHEMA_VERSION, "cosine")}:
-        raise ValueError(f"{config_path}: schema {kind[0]}, kind {kind[1]!r}; this code reads schema {SCHEMA_VERSION}")
+    if schema != SCHEMA_VERSION or kind not in ("linear", "cosine"):
+        raise ValueError(f"{config_path}: schema {schema}, kind {kind!r}; this code reads schema {SCHEMA_VERSION}")
     try:
         tensors = load_file(weights_path)
-        if kind[1] == "linear":
+        if kind == "linear":
             return LinearClassifier(tensors["weight"], tensors["bias"])
-        return CosineClassifier(
-            tensors["weight"], tensors["bias"], tensors["text"], tensors["no_object"], description["temperature"]
-        )
+        return CosineClassifier(tensors["weight"], tensors["bias"], tensors["text"], tensors["no_object"], temperature)
     except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{weights_path} does not hold a {kind[1]} classifier ({error!r}): fit it again") from error
+        raise ValueError(f"{weights_path} does not hold a {kind} classifier ({error!r}): fit it again") from error

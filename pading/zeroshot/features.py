@@ -69,19 +69,28 @@ def concatenate(parts: Iterable[Features]) -> Features:
     )
 
 
-def write_features(path: Path, features: Features) -> None:
-    """Write one parquet part; it appears under its name only when complete."""
+def feature_schema(width: int) -> pa.Schema:
+    """Return the columns of a part whose embeddings have this width, with the schema version."""
+    columns = {"image_id": pa.int64(), "label": pa.int32(), "embedding": pa.list_(pa.float32(), width)}
+    return pa.schema(columns, metadata={_VERSION_KEY: SCHEMA_VERSION.encode()})
+
+
+def features_table(features: Features) -> pa.Table:
+    """Return the features as the rows of a part."""
     width = features.embeddings.shape[1]
     flat = pa.array(features.embeddings.detach().cpu().numpy().reshape(-1))
-    table = pa.table(
-        {
-            "image_id": pa.array(features.image_ids.cpu().numpy()),
-            "label": pa.array(features.labels.cpu().numpy().astype(np.int32)),
-            "embedding": pa.FixedSizeListArray.from_arrays(flat, width),
-        }
-    ).replace_schema_metadata({_VERSION_KEY: SCHEMA_VERSION.encode()})
+    columns = [
+        pa.array(features.image_ids.cpu().numpy()),
+        pa.array(features.labels.cpu().numpy().astype(np.int32)),
+        pa.FixedSizeListArray.from_arrays(flat, width),
+    ]
+    return pa.Table.from_arrays(columns, schema=feature_schema(width))
+
+
+def write_features(path: Path, features: Features) -> None:
+    """Write one parquet part; it appears under its name only when complete."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    pq.write_table(table, unfinished, compression="zstd")
+    pq.write_table(features_table(features), unfinished, compression="zstd")
     unfinished.replace(path)
 
 
@@ -127,7 +136,7 @@ def require_only(features: Features, allowed: Iterable[int], classes: ClassTable
 
 def _read_part(path: Path) -> Features:
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise

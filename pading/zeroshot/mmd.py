@@ -66,8 +66,8 @@ def squared_distances(rows: Float[Tensor, "*groups N D"]) -> Float[Tensor, "*gro
     centred = rows - rows.mean(dim=-2, keepdim=True)  # distances do not change, the rounding error shrinks
     products = centred @ centred.mT
     norms = products.diagonal(dim1=-2, dim2=-1)
-    distances: Tensor = norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * products
-    return distances.clamp_min(0)
+    distances = norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * products
+    return torch.relu(distances)
 
 
 def safe_root(squared: Float[Tensor, "*any"], floor: float = 1e-8) -> Float[Tensor, "*any"]:
@@ -103,11 +103,11 @@ def _pair_weights(num_generated: int, num_real: int, estimator: Estimator) -> Fl
             f"{estimator} discrepancy of {num_generated} generated and {num_real} real rows: "
             f"each sample needs at least {smallest}"
         )
-    signs = torch.cat([torch.full((num_generated,), 1.0 / num_generated), torch.full((num_real,), -1.0 / num_real)])
+    counts = torch.tensor([num_generated] * num_generated + [num_real] * num_real, dtype=torch.float64)
+    signs = torch.cat([1 / counts[:num_generated], -1 / counts[num_generated:]])
     weights = torch.outer(signs, signs)
     if estimator == "unbiased":
         same_sample = signs.sign().unsqueeze(0) == signs.sign().unsqueeze(1)
-        others = 1 / signs.abs() - 1  # of a row's own sample
-        weights = torch.where(same_sample, signs.abs().unsqueeze(1) / others.unsqueeze(1), weights)
+        weights = torch.where(same_sample, 1 / (counts * (counts - 1)), weights)
         weights.fill_diagonal_(0)
     return weights

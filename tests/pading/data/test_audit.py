@@ -61,7 +61,7 @@ def test_random_label_maps_equal_the_literal_count(row_of, classes):
 def test_an_unseen_segment_without_a_pixel_is_a_leak(row_of, classes):
     """A list entry is enough: the filter is about lists, the audit about both."""
     audit = audit_row(row_of([[1, 1]], [(CAT, False), (DOG, False)]), classes)
-    assert audit.num_unseen_pixels == 0
+    assert (audit.num_unseen_pixels, audit.leaking_image_ids) == (0, (1,))
     with pytest.raises(ValueError, match="1 segments"):
         audit.check()
 

@@ -67,12 +67,20 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path, rows):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_write_leaves_the_old_shard(tmp_path, rows):
-    write_shard(tmp_path / "a.parquet", rows)
-    with pytest.raises(pa.ArrowException):
-        write_shard(tmp_path / "a.parquet", [rows[0] | {"height": "tall"}])
+def test_nothing_is_left_behind_when_renaming_fails(tmp_path, rows):
+    (tmp_path / "a.parquet").mkdir()
+    with pytest.raises(OSError, match=r"a\.parquet"):
+        write_shard(tmp_path / "a.parquet", rows)
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
-    assert list(read_rows(tmp_path / "a.parquet")) == rows
+
+
+def test_a_shard_is_replaced_whole(tmp_path, rows):
+    """Who holds the old file keeps reading the old rows: nothing is written into it."""
+    write_shard(tmp_path / "a.parquet", rows)
+    (tmp_path / "held.parquet").hardlink_to(tmp_path / "a.parquet")
+    write_shard(tmp_path / "a.parquet", rows[:1])
+    assert list(read_rows(tmp_path / "a.parquet")) == rows[:1]
+    assert list(read_rows(tmp_path / "held.parquet")) == rows
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

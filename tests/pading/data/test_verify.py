@@ -50,11 +50,12 @@ def test_an_unreadable_annotation_file_is_a_finding(folder, classes):
     assert "is truncated or corrupt" in verify(folder, classes).findings[0].what
 
 
-def test_all_that_is_wrong_is_found_in_one_run(folder, classes):
+@pytest.mark.parametrize("decode", [False, True])
+def test_all_that_is_wrong_is_found_in_one_run(folder, classes, decode):
     folder.photo(1).unlink()
     wrong_size(folder.label(2))
     folder.edit(lambda document: document["images"].append(document["images"][0]))
-    report = verify(folder, classes)
+    report = verify(folder, classes, decode=decode)
     assert (report.num_errors, report.num_warnings) == (3, 0)
     found = messages(report)
     assert "image id 1 occurs twice in 'images'; keep one" in found[0]
