@@ -12,7 +12,7 @@ def write_parquet(dataset: ray.data.Dataset, folder: Path, schema: pa.Schema, ro
 
     Ray names its files by a random id; equal data must have equal names, so they are renamed in order.
     """
-    dataset.write_parquet(str(folder), schema=schema, row_group_size=rows_per_group)
+    dataset.write_parquet(str(folder), schema=schema, row_group_size=rows_per_group, write_page_checksum=True)
     written = sorted(folder.glob("*.parquet"))
     return [path.rename(folder / f"part-{index:05d}.parquet") for index, path in enumerate(written)]
 

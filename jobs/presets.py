@@ -99,6 +99,7 @@ class SweepConfig:
 
     trials: int = 8
     concurrent: int = 2
+    reports: int = 2  # scores per trial; each costs a classifier fit
     holdout_fraction: float = 0.2
 
 

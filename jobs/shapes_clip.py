@@ -1,11 +1,10 @@
 """The shapes world's own CLIP: a small open_clip model, trained on captioned crops in about a minute of two cores.
 
-It never meets an unseen combination, in a crop or in a caption, and learns each word from seen classes. A caption is
-true of a crop or false, however often it occurs in a batch, so the loss is one yes/no question for each pair.
+It never meets an unseen combination, in a crop or in a caption. Crops are contrasted with captions of single words, and
+a name is taught to lie along the sum of its words, which is what carries over to unseen names.
 Axes: N crops, B crops of a step, U captions, K classes, S pixels, E width.
 """
 
-import functools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,20 +37,19 @@ CUT_OUT_GREY = 115
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesClipConfig:
-    """Sizes and schedule; `mix_rate` of the crops of a step are blends, of which the captions of both are true."""
+    """Sizes and schedule; a step sees `batch` crops, every caption of a word and `whole_captions` captions of names."""
 
-    crop_px: int = 32
+    crop_px: int = 64
     num_crops: int = 12_000
     embed_dim: int = 64
     vision_width: int = 16
     text_width: int = 64
-    steps: int = 600
-    batch: int = 128
+    steps: int = 700
+    batch: int = 64
     whole_captions: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.05
     composition_weight: float = 1.0
-    mix_rate: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,8 +57,6 @@ class ShapesClipConfig:
             raise ValueError(f"crop_px is {self.crop_px}: the vision tower needs a multiple of 32")
         if self.text_width % 32:
             raise ValueError(f"text_width is {self.text_width}: attention heads are 32 wide; take a multiple of 32")
-        if not 0 <= self.mix_rate <= 1:
-            raise ValueError(f"mix_rate is {self.mix_rate}: must lie in [0, 1]")
 
     def model(self) -> dict:
         """Return open_clip's description of the model."""
@@ -77,28 +73,39 @@ class ShapesClipConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Captions:
-    """Every caption of a seen class or of one of its words; `is_true` says of which classes."""
+    """Captions of seen names, and of their words: which are true of a class, and which may be asked of it."""
 
-    texts: tuple[str, ...]
-    num_wholes: int  # the first ones
+    wholes: tuple[str, ...]
+    whole_classes: Int64[Tensor, "U"]
+    words: tuple[str, ...]
     is_true: Bool[Tensor, "K U"]
+    is_asked: Bool[Tensor, "K U"]
 
 
 def seen_captions() -> Captions:
-    """Return all captions that training may use; no unseen combination occurs in any."""
+    """Return all captions that training may use; no unseen combination occurs in any.
+
+    A word is asked of a class only if putting it into the class's name gives a seen name. Where "striped star" is
+    unseen, nothing that is striped is ever a star in training; asked about it, the model would learn just that.
+    """
     table = shapes_classes()
-    wholes = {table.names[k]: WHOLE_TEMPLATES for k in table.seen}
+    seen_names = {table.names[k] for k in table.seen}
     modifiers = {class_parts(k)[0]: MODIFIER_TEMPLATES for k in table.seen}
     nouns = {class_parts(k)[1]: NOUN_TEMPLATES[table.is_thing[k]] for k in table.seen}
-    pairs = [
-        (template.format(words), frozenset(words.split()))
-        for group in (wholes, modifiers, nouns)
-        for words, templates in group.items()
-        for template in templates
-    ]
-    is_true = [[said <= set(class_parts(k)) for _, said in pairs] for k in range(table.num_classes)]
-    num_wholes = len(wholes) * len(WHOLE_TEMPLATES)
-    return Captions(texts=tuple(text for text, _ in pairs), num_wholes=num_wholes, is_true=torch.tensor(is_true))
+    said = [(template.format(word), word) for word, group in (modifiers | nouns).items() for template in group]
+
+    def is_asked(modifier: str, noun: str, word: str) -> bool:
+        swapped = {f"{word} {noun}", f"{modifier} {word}"} & set(table.names)
+        return swapped <= seen_names
+
+    parts = [class_parts(k) for k in range(table.num_classes)]
+    return Captions(
+        wholes=tuple(template.format(table.names[k]) for k in table.seen for template in WHOLE_TEMPLATES),
+        whole_classes=torch.tensor([k for k in table.seen for _ in WHOLE_TEMPLATES]),
+        words=tuple(text for text, _ in said),
+        is_true=torch.tensor([[word in pair for _, word in said] for pair in parts]),
+        is_asked=torch.tensor([[is_asked(*pair, word) for _, word in said] for pair in parts]),
+    )
 
 
 def seen_crops(config: ShapesClipConfig) -> tuple[UInt8[Tensor, "N 3 S S"], Int64[Tensor, "N"]]:
@@ -168,34 +175,46 @@ def fit(model: Any, tokenize: Callable[[list[str]], Int64[Tensor, "U L"]], confi
     """Train the model in place, yielding the loss of each step."""
     pixels, labels = seen_crops(config)
     captions = seen_captions()
-    tokens = tokenize(list(captions.texts))
-    names, words = _names_and_words(tokenize)
+    words, wholes = tokenize(list(captions.words)), tokenize(list(captions.wholes))
     # Of 49,408 random token vectors some fifty are read; training them would cost more than the rest of the step.
     model.token_embedding.weight.requires_grad_(False).mul_(10)
-    bias = nn.Parameter(torch.tensor([-4.0]))
-    optimizer, schedule = _optimizer(model, bias, config)
+    optimizer, schedule = _optimizer(model, config)
     random = generator_for(config.seed, "shapes clip", "batches")
-    draw = functools.partial(torch.rand, generator=random)
-    parts = torch.arange(captions.num_wholes, len(captions.texts))
     model.train()
     for _ in range(config.steps):
         rows = torch.randint(len(pixels), (config.batch,), generator=random)
-        asked = torch.cat([parts, torch.randperm(captions.num_wholes, generator=random)[: config.whole_captions]])
-        is_true = captions.is_true[labels[rows]][:, asked]
-        images, is_true = _blend(normalise(pixels[rows]), is_true, round(config.mix_rate * config.batch), draw)
-        axes = [axis for axis in (-1, -2) if draw(()) < 0.5]
-        image_vectors = model.encode_image(images.flip(axes), normalize=True)
-        text_vectors = model.encode_text(tokens[asked], normalize=True)
-        logits = model.logit_scale.exp() * image_vectors @ text_vectors.T + bias
-        loss = F.binary_cross_entropy_with_logits(logits, is_true.float(), reduction="sum") / config.batch
-        whole = model.encode_text(names, normalize=True)
-        of_words = model.encode_text(words.flatten(0, 1), normalize=True).unflatten(0, (-1, 2)).sum(1)
-        loss = loss + config.composition_weight * (1 - F.cosine_similarity(whole, of_words)).mean()
+        axes = [axis for axis in (-1, -2) if torch.rand((), generator=random) < 0.5]
+        image_vectors = model.encode_image(normalise(pixels[rows]).flip(axes), normalize=True)
+        word_vectors = model.encode_text(words, normalize=True)
+        logits = model.logit_scale.exp() * image_vectors @ word_vectors.T
+        loss = contrast(logits, captions.is_true[labels[rows]], captions.is_asked[labels[rows]])
+        some = torch.randperm(len(wholes), generator=random)[: config.whole_captions]
+        whole_vectors = model.encode_text(wholes[some], normalize=True)
+        of_words = captions.is_true[captions.whole_classes[some]].float() @ word_vectors
+        loss = loss + config.composition_weight * (1 - F.cosine_similarity(whole_vectors, of_words)).mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        yield loss.item()
+        yield float(loss.detach())
+
+
+def contrast(
+    logits: Float[Tensor, "B U"], is_true: Bool[Tensor, "B U"], is_asked: Bool[Tensor, "B U"]
+) -> Float[Tensor, ""]:
+    """Return CLIP's symmetric cross entropy where several captions are true of a crop, and some pairs are not asked.
+
+    For each crop, the target is uniform over its true captions, among those asked of it; for each caption, uniform over
+    the crops that it is true of. Captions that are true of no crop have no target and do not count.
+    """
+    asked = logits.masked_fill(~is_asked, -1e4)
+    return (_cross_entropy(asked, is_true) + _cross_entropy(asked.T, is_true.T)) / 2
+
+
+def _cross_entropy(logits: Float[Tensor, "B U"], is_true: Bool[Tensor, "B U"]) -> Float[Tensor, ""]:
+    has_target = is_true.any(1)
+    target = F.normalize(is_true[has_target].to(logits.dtype), p=1.0, dim=1)
+    return F.cross_entropy(logits[has_target], target)
 
 
 def normalise(pixels: UInt8[Tensor, "B 3 S S"]) -> Float[Tensor, "B 3 S S"]:
@@ -204,35 +223,13 @@ def normalise(pixels: UInt8[Tensor, "B 3 S S"]) -> Float[Tensor, "B 3 S S"]:
     return (pixels.float() / 255 - mean) / deviation
 
 
-def _blend(
-    images: Float[Tensor, "B 3 S S"], is_true: Bool[Tensor, "B U"], count: int, draw: Callable[..., Tensor]
-) -> tuple[Float[Tensor, "B 3 S S"], Bool[Tensor, "B U"]]:
-    """Blend the first `count` crops with the last ones.
-
-    In seen classes some words exclude each other ("striped" is never "star"); in a blend any two may meet.
-    """
-    share = 0.3 + 0.4 * draw((count, 1, 1, 1))
-    others = images.flip(0)[:count]
-    mixed = share * images[:count] + (1 - share) * others
-    either = is_true[:count] | is_true.flip(0)[:count]
-    return torch.cat([mixed, images[count:]]), torch.cat([either, is_true[count:]])
-
-
-def _names_and_words(tokenize: Callable[[list[str]], Tensor]) -> tuple[Int64[Tensor, "K L"], Int64[Tensor, "K 2 L"]]:
-    """Return the tokens of the seen names, and of the two words of each."""
-    table = shapes_classes()
-    names = tokenize([table.names[k] for k in table.seen])
-    words = tokenize([word for k in table.seen for word in class_parts(k)])
-    return names, words.view(len(names), 2, -1)
-
-
 def _optimizer(
-    model: nn.Module, bias: nn.Parameter, config: ShapesClipConfig
+    model: nn.Module, config: ShapesClipConfig
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     groups = [
         {"params": [weight for weight in trained if weight.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [bias, *(weight for weight in trained if weight.ndim <= 1)], "weight_decay": 0.0},
+        {"params": [weight for weight in trained if weight.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.steps, pct_start=0.1)

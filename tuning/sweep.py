@@ -57,5 +57,4 @@ def sweep(
 def _trainable(settings: dict[str, Any], inputs: TrialInputs) -> None:
     torch.set_num_threads(1)
     for metrics in run_trial(inputs, settings):
-        if OBJECTIVE in metrics:
-            tune.report(metrics)
+        tune.report(metrics)

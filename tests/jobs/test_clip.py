@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import pytest
 import torch
 
 from jobs.clip import embed_names, encode_images, encode_texts, import_open_clip, load_clip
-from jobs.shapes_clip import SHAPES_TEMPLATES, ShapesClipConfig, seen_captions, seen_crops, train_shapes_clip
+from jobs.shapes_clip import SHAPES_TEMPLATES, ShapesClipConfig, contrast, seen_captions, seen_crops, train_shapes_clip
 from pading.shapes.classes import shapes_classes
 from pading.text import TextEmbeddings, prompts_for
 
-TINY = ShapesClipConfig(num_crops=64, steps=2, batch=8, vision_width=8, text_width=32, embed_dim=16, whole_captions=4)
+TINY = ShapesClipConfig(
+    crop_px=32, num_crops=64, steps=2, batch=8, vision_width=8, text_width=32, embed_dim=16, whole_captions=4
+)
 
 
 @pytest.fixture(scope="module")
@@ -96,28 +99,69 @@ def test_training_twice_gives_the_same_weights_and_leaves_the_global_seed_alone(
 
 
 def test_no_crop_and_no_caption_shows_an_unseen_combination():
-    table = shapes_classes()
+    table, captions = shapes_classes(), seen_captions()
     _, labels = seen_crops(TINY)
     assert set(labels.tolist()) <= set(table.seen)
+    assert set(captions.whole_classes.tolist()) == set(table.seen)
     unseen = [set(table.names[k].split()) for k in table.unseen]
-    assert not [text for text in seen_captions().texts if any(words <= set(text.split()) for words in unseen)]
+    texts = captions.wholes + captions.words
+    assert not [text for text in texts if any(words <= set(text.split()) for words in unseen)]
 
 
-def test_a_caption_is_true_of_the_classes_that_have_all_its_words():
+def test_a_caption_is_true_of_the_classes_that_have_its_word():
     table, captions = shapes_classes(), seen_captions()
-    true_of = {
-        text: {table.names[k] for k in captions.is_true[:, u].nonzero()[:, 0]} for u, text in enumerate(captions.texts)
-    }
-    assert true_of["a photo of plain disc"] == {"plain disc"}
-    assert true_of["something striped"] == {name for name in table.names if name.startswith("striped")}
-    assert true_of["a photo of a ring"] == {name for name in table.names if name.endswith("ring")}
-    assert true_of["something blue"] == {"blue waves", "blue bricks", "blue planks"}
+    columns = {text: column for column, text in enumerate(captions.words)}
+    for text, word in (("something striped", "striped"), ("a photo of a ring", "ring"), ("something blue", "blue")):
+        true_of = {table.names[k] for k in captions.is_true[:, columns[text]].nonzero()[:, 0].tolist()}
+        assert true_of == {name for name in table.names if word in name.split()}
+
+
+def test_a_word_is_asked_unless_it_would_turn_the_name_into_an_unseen_one():
+    table, captions = shapes_classes(), seen_captions()
+    columns = {text: column for column, text in enumerate(captions.words)}
+    assert "striped star" in {table.names[k] for k in table.unseen}
+    striped_disc, plain_star, red_waves = (
+        table.names.index(name) for name in ("striped disc", "plain star", "red waves")
+    )
+    assert not captions.is_asked[striped_disc, columns["a star"]]
+    assert not captions.is_asked[plain_star, columns["something striped"]]
+    assert captions.is_asked[striped_disc, columns["a ring"]]
+    assert captions.is_asked[plain_star, columns["something dotted"]]
+    assert captions.is_asked[red_waves, columns["a star"]]
+    seen = torch.tensor(table.seen)
+    assert captions.is_asked[seen][captions.is_true[seen]].all()
 
 
 def test_every_word_of_an_unseen_name_has_a_caption_of_its_own():
-    table, captions = shapes_classes(), seen_captions()
-    said = {word for text in captions.texts[captions.num_wholes :] for word in text.split()}
+    table = shapes_classes()
+    said = {word for text in seen_captions().words for word in text.split()}
     assert {word for k in table.unseen for word in table.names[k].split()} <= said
+
+
+def test_the_contrast_is_the_mean_of_both_soft_cross_entropies_over_asked_pairs():
+    logits = torch.tensor([[1.0, 0.0, 2.0], [0.5, -1.0, 3.0]], dtype=torch.float64)
+    is_true = torch.tensor([[True, True, False], [True, False, False]])
+    is_asked = torch.tensor([[True, True, False], [True, True, True]])
+    e = math.exp
+    first = 0.5 * (math.log(e(1) + e(0)) - 1) + 0.5 * (math.log(e(1) + e(0)) - 0)
+    second = math.log(e(0.5) + e(-1) + e(3)) - 0.5
+    crops = (first + second) / 2
+    caption_0 = 0.5 * (math.log(e(1) + e(0.5)) - 1) + 0.5 * (math.log(e(1) + e(0.5)) - 0.5)
+    caption_1 = math.log(e(0) + e(-1)) - 0
+    captions = (caption_0 + caption_1) / 2  # the third caption is true of no crop
+    assert contrast(logits, is_true, is_asked).item() == pytest.approx((crops + captions) / 2, abs=1e-12)
+
+
+def test_swapping_crops_or_captions_leaves_the_contrast_unchanged():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 5, generator=generator, dtype=torch.float64)
+    is_true, is_asked = torch.rand(6, 5, generator=generator) < 0.5, torch.rand(6, 5, generator=generator) < 0.7
+    is_true |= torch.eye(6, 5, dtype=torch.bool)
+    is_true[5, 0] = True
+    is_asked |= is_true
+    rows, columns = torch.randperm(6, generator=generator), torch.randperm(5, generator=generator)
+    shuffled = contrast(*(values[rows][:, columns] for values in (logits, is_true, is_asked)))
+    torch.testing.assert_close(shuffled, contrast(logits, is_true, is_asked))
 
 
 def test_images_are_encoded_to_unit_vectors(folder: Path):
@@ -128,7 +172,7 @@ def test_images_are_encoded_to_unit_vectors(folder: Path):
     assert clip.image_px == TINY.crop_px
 
 
-@pytest.mark.parametrize("change", [{"crop_px": 40}, {"text_width": 50}, {"mix_rate": 1.5}])
+@pytest.mark.parametrize("change", [{"crop_px": 40}, {"text_width": 50}])
 def test_settings_that_cannot_work_are_refused(change: dict):
     with pytest.raises(ValueError, match=next(iter(change))):
         ShapesClipConfig(**change)
