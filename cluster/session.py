@@ -34,6 +34,9 @@ def worker_environment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(paths),
         "TOKENIZERS_PARALLELISM": "false",
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
+        "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else every line that a training worker prints arrives twice
+        "RAY_DATA_LOG_LEVEL": "ERROR",
+        "PYTHONWARNINGS": "ignore::DeprecationWarning,ignore::FutureWarning",
     }
 
 

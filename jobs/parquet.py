@@ -6,13 +6,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray.data
 
+from pading.data.shards import PARQUET_OPTIONS
+
 
 def write_parquet(dataset: ray.data.Dataset, folder: Path, schema: pa.Schema, rows_per_group: int) -> list[Path]:
     """Run `dataset` into `folder/part-00000.parquet`, ... in the dataset's order and return the files.
 
     Ray names its files by a random id; equal data must have equal names, so they are renamed in order.
     """
-    dataset.write_parquet(str(folder), schema=schema, row_group_size=rows_per_group, write_page_checksum=True)
+    dataset.write_parquet(str(folder), schema=schema, row_group_size=rows_per_group, **PARQUET_OPTIONS)
     written = sorted(folder.glob("*.parquet"))
     return [path.rename(folder / f"part-{index:05d}.parquet") for index, path in enumerate(written)]
 

@@ -4,6 +4,7 @@ A checkpoint is taken at the end of each epoch. Every draw is a function of (see
 keeps its order, so a run that was killed and resumed takes the same steps as one that was not.
 """
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,7 @@ def training_stream(config: PipelineConfig, files: list[Path]) -> ray.data.Datas
 
 def train_worker(settings: dict[str, Any]) -> None:
     """Train on one rank: restore, then epoch by epoch step, save and report."""
+    logging.getLogger("ray.train").setLevel(logging.WARNING)  # each report would be a line of each rank
     config = from_plain(PipelineConfig, settings["config"])
     torch.set_num_threads(config.pretrain.threads_per_worker)
     engine, segmenter = build_engine(config, ClassTable.from_json(settings["classes"]))

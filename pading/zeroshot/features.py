@@ -90,7 +90,9 @@ def features_table(features: Features) -> pa.Table:
 def write_features(path: Path, features: Features) -> None:
     """Write one parquet part; it appears under its name only when complete."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    pq.write_table(features_table(features), unfinished, compression="zstd", write_page_checksum=True)
+    pq.write_table(
+        features_table(features), unfinished, compression="zstd", use_dictionary=False, write_page_checksum=True
+    )
     unfinished.replace(path)
 
 

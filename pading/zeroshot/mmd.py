@@ -66,8 +66,8 @@ def squared_distances(rows: Float[Tensor, "*groups N D"]) -> Float[Tensor, "*gro
     centred = rows - rows.mean(dim=-2, keepdim=True)  # distances do not change, the rounding error shrinks
     products = centred @ centred.mT
     norms = products.diagonal(dim1=-2, dim2=-1)
-    distances = norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * products
-    return torch.relu(distances)
+    squared: Tensor = (norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * products).clamp_min(0)
+    return squared
 
 
 def safe_root(squared: Float[Tensor, "*any"], floor: float = 1e-8) -> Float[Tensor, "*any"]:

@@ -17,7 +17,8 @@ SHORT = override(
         "generator.classes_per_step": 4,
         "classifier.steps": 100,
         "classifier.learning_rate": 1e-2,
-        "projection.steps": 100,
+        "projection.steps": 200,
+        "projection.learning_rate": 1e-2,
     },
 )
 

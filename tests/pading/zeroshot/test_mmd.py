@@ -21,7 +21,7 @@ def test_two_points_worked_by_hand():
 
 
 def test_unbiased_estimate_worked_by_hand():
-    # x = {0, 1}, y = {0, 2}, variance 1/2: k = exp(-d^2). Pairs within x: e^-1; within y: e^-4; between: 1, e^-4, e^-1, e^-1.
+    # x = {0, 1}, y = {0, 2}, variance 1/2, so k = exp(-d^2): within x e^-1, within y e^-4, between 1, e^-4, e^-1, e^-1
     x, y = (torch.tensor(v, dtype=torch.float64).unsqueeze(1) for v in ([0, 1], [0, 2]))
     expected = math.exp(-1) + math.exp(-4) - 2 * (1 + math.exp(-4) + 2 * math.exp(-1)) / 4
     torch.testing.assert_close(mmd(x, y, (0.5,), "unbiased").item(), expected)
@@ -111,7 +111,7 @@ def test_what_cannot_be_compared_is_refused():
         mmd(torch.zeros(2, 3), torch.zeros(2, 4))
     with pytest.raises(ValueError, match="each sample needs at least 1"):
         mmd(torch.zeros(0, 3), torch.zeros(2, 3))
-    with pytest.raises(ValueError, match="unbiased .* 2 generated and 1 real rows: each sample needs at least 2"):
+    with pytest.raises(ValueError, match=r"unbiased .* 2 generated and 1 real rows: each sample needs at least 2"):
         mmd(torch.zeros(2, 3), torch.zeros(1, 3), estimator="unbiased")
     for bandwidths in ((), (1.0, 0.0)):
         with pytest.raises(ValueError, match="all positive"):
