@@ -84,9 +84,18 @@ class RunDir:
         """Return the folder of a finished artefact, e.g. `shards`."""
         return self.root / name
 
-    def work(self, name: str) -> Path:
-        """Return a folder for unfinished work that survives a crash, such as training checkpoints."""
-        return self.root / "work" / name
+    def work(self, stage: str) -> Path:
+        """Return the folder of a stage's unfinished work, such as training checkpoints; it survives a crash."""
+        return self.root / "work" / stage
+
+    def claim_work(self, stage: str, digest: str) -> None:
+        """Keep the unfinished work of a stage if it was for the artefact of this digest, and clear it otherwise."""
+        folder = self.work(stage)
+        owner = folder / "digest.txt"
+        if not owner.is_file() or owner.read_text() != digest:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            owner.write_text(digest)
 
     @property
     def status(self) -> Path:

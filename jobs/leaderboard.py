@@ -38,7 +38,7 @@ def publish(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, 
 def tracker_of(run_dir: RunDir) -> Tracker:
     """Return the MLflow store that `MLFLOW_TRACKING_URI` names, or the run directory's own SQLite file."""
     default = f"sqlite:///{(run_dir.root / 'mlflow.db').resolve()}"
-    return Tracker(os.environ.get("MLFLOW_TRACKING_URI", default), spool=run_dir.work("mlflow_spool.jsonl"))
+    return Tracker(os.environ.get("MLFLOW_TRACKING_URI", default), spool=run_dir.root / "mlflow_spool.jsonl")
 
 
 def _record(

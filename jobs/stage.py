@@ -1,5 +1,6 @@
 """A stage: a function from files to one artefact folder, skipped when an equal artefact is already there."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -63,11 +64,15 @@ class Stage:
         if not force and self.is_finished(config, run_dir):
             return "skipped"
         planned = self.planned(config, run_dir)
+        if force:
+            shutil.rmtree(run_dir.work(self.name), ignore_errors=True)
+        run_dir.claim_work(self.name, planned.digest)
         start = time.monotonic()
         with written_whole(run_dir.artefact(self.output)) as folder:
             counts = self.work(config, run_dir, folder)
             seconds = round(time.monotonic() - start, 2)
             replace(planned, counts=counts, code_version=code_version(), seconds=seconds).write(folder)
+        shutil.rmtree(run_dir.work(self.name), ignore_errors=True)
         return "succeeded"
 
 

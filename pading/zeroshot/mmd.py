@@ -3,6 +3,7 @@
 Axes: N generated and M real rows, D width; leading axes are groups, each compared on its own.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -72,7 +73,7 @@ def squared_distances(rows: Float[Tensor, "*groups N D"]) -> Float[Tensor, "*gro
 
 def safe_root(squared: Float[Tensor, "*any"], floor: float = 1e-8) -> Float[Tensor, "*any"]:
     """Return sqrt(max(squared, 0) + floor) - sqrt(floor): zero at zero, with a finite gradient everywhere."""
-    return (squared.clamp_min(0) + floor).sqrt() - floor**0.5
+    return torch.sqrt(squared.clamp_min(0) + floor) - math.sqrt(floor)
 
 
 def scaled_bandwidths(

@@ -82,6 +82,16 @@ def test_a_run_directory_serves_one_pipeline_at_a_time(tmp_path: Path) -> None:
         assert run_dir.root.is_dir()
 
 
+def test_unfinished_work_is_kept_for_the_same_artefact_only(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    run_dir.claim_work("pretrain", "ab")
+    (run_dir.work("pretrain") / "checkpoint").write_text("1")
+    run_dir.claim_work("pretrain", "ab")
+    assert (run_dir.work("pretrain") / "checkpoint").exists()
+    run_dir.claim_work("pretrain", "cd")
+    assert not (run_dir.work("pretrain") / "checkpoint").exists()
+
+
 def test_json_is_renamed_into_place(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"x": 1})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
