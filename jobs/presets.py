@@ -8,7 +8,7 @@ from typing import Literal
 
 from cluster.storage import RunDir
 from jobs.engine import Strategy
-from jobs.shapes_clip import ShapesClipConfig
+from jobs.shapes_clip import SHAPES_TEMPLATES, ShapesClipConfig
 from pading.classes import ClassTable
 from pading.coco_classes import coco_panoptic_119_14
 from pading.config import from_plain, override
@@ -88,7 +88,7 @@ class CacheConfig:
 
     actors: int = 2
     batch_size: int = 32
-    cpus_per_actor: float = 1.0
+    cpus_per_actor: float = 0.5  # actors that take every CPU would leave none to read and write with
     gpus_per_actor: float = 1.0  # counts only where there is a GPU
     no_object_per_image: int = 4  # unmatched queries kept per training image
 
@@ -161,7 +161,17 @@ def coco_root(config: PipelineConfig) -> Path:
 
 def shapes() -> PipelineConfig:
     """Run the demo: the synthetic world, every method, three seeds; under fifteen minutes on two cores."""
-    return PipelineConfig(preset="shapes")
+    return override(
+        PipelineConfig(preset="shapes"),
+        {
+            "data.images_per_shard": 125,
+            "embed.templates": SHAPES_TEMPLATES,
+            "embed.clip.crop_px": 32,
+            "embed.clip.num_crops": 6000,
+            "embed.clip.steps": 300,
+            "pretrain.optimiser.learning_rate": 2e-3,
+        },
+    )
 
 
 def smoke() -> PipelineConfig:
@@ -172,7 +182,9 @@ def smoke() -> PipelineConfig:
             "shapes.num_train": 96,
             "shapes.num_val": 24,
             "data.images_per_shard": 24,
-            "embed.clip.steps": 10,
+            "embed.clip.crop_px": 32,
+            "embed.clip.num_crops": 200,
+            "embed.clip.steps": 20,
             "pretrain.epochs": 2,
             "pretrain.batch_size": 8,
             "pretrain.warmup_steps": 1,

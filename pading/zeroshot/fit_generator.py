@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pading.classes import ClassTable
 from pading.randomness import generator_for
+from pading.zeroshot.alignment import TAU
 from pading.zeroshot.disentangle import Disentangler
 from pading.zeroshot.features import Features, require_only
 from pading.zeroshot.generator import PrimitiveGenerator
@@ -36,6 +37,9 @@ class GeneratorFitConfig:
     root: bool = False
     bandwidths: tuple[float, ...] = BANDWIDTHS
     bandwidth_scale: BandwidthScale = "width"
+    bandwidth_factor: float = 1.0  # on top of the scale
+    structure_weight: float = 0.01  # lambda of eq. (7); PADing's code has 1e-4 to 1e-3, but divides by all pairs
+    tau: float = TAU
     structure: StructureConfig = field(default_factory=StructureConfig)
     steps: int = 1500
     learning_rate: float = 1e-3
@@ -46,6 +50,11 @@ class GeneratorFitConfig:
     def __post_init__(self) -> None:
         if self.root and self.estimator == "unbiased":
             raise ValueError("the root of an unbiased discrepancy, which may be negative: set estimator to 'biased'")
+        if self.structure_weight < 0 or self.tau <= 0 or self.bandwidth_factor <= 0:
+            raise ValueError(
+                f"structure_weight {self.structure_weight} may not be negative; tau {self.tau} and bandwidth_factor "
+                f"{self.bandwidth_factor} must be positive"
+            )
         smallest = min(self.steps, self.classes_per_step, self.report_every, self.rows_per_class - 1)
         if smallest < 1:
             raise ValueError(
@@ -79,7 +88,8 @@ def fit_generator(
         generator_for(seed, "generator batches", device=device),
     )  # fmt: skip
     noise_source = generator_for(seed, "generator noise", device=device)
-    bandwidths = scaled_bandwidths(real.embeddings, config.bandwidths, config.bandwidth_scale)
+    bandwidths = tuple(config.bandwidth_factor * bandwidth for bandwidth in config.bandwidths)
+    bandwidths = scaled_bandwidths(real.embeddings, bandwidths, config.bandwidth_scale)
     unseen = torch.tensor(classes.unseen, dtype=torch.int64, device=device)
     parameters = list(generator.parameters())
     disentangler: Disentangler | None = None
@@ -96,9 +106,12 @@ def fit_generator(
         sampled = labels if structure == "none" else torch.cat([labels, unseen])
         synthetic = generator(text[sampled], _noise(generator, len(sampled), config.rows_per_class, noise_source))
         losses = {"mmd": _discrepancy(synthetic[: len(labels)], real_rows, bandwidths, config)}
-        if structure != "none" and config.structure.weight > 0:
+        if structure != "none" and config.structure_weight > 0:
             seen, imagined = torch.cat([real_rows, synthetic[: len(labels)]]), synthetic[len(labels) :]
-            losses |= structure_losses(disentangler, seen, imagined, labels.repeat(2), unseen, text, config.structure)
+            terms = structure_losses(
+                disentangler, seen, imagined, labels.repeat(2), unseen, text, config.tau, config.structure
+            )
+            losses |= {name: config.structure_weight * value for name, value in terms.items()}
         loss = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad()
         torch.autograd.backward(loss)

@@ -1,4 +1,4 @@
-"""The structural part of the generator's objective: lambda (L_A + L_D) of PADing, eq. 7.
+"""The structural part of the generator's objective: L_A + L_D of PADing, eq. 7.
 
 Axes: G groups (a group is some rows of one class), N rows of each, K classes, D feature width, E text width.
 """
@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from pading.zeroshot.alignment import TAU, relationship_alignment
+from pading.zeroshot.alignment import relationship_alignment
 from pading.zeroshot.disentangle import DisentangleConfig, Disentangler, disentanglement
 
 
 @dataclass(frozen=True, kw_only=True)
 class StructureConfig:
-    """Weight and form of the structural losses.
+    """Form of the structural losses.
 
     `relate` says what eq. (6) compares: single rows, as printed, or the mean row of each class. Between rows the loss
     also rewards synthetic rows of one class for being identical, which removes the spread that the classifier needs;
@@ -24,15 +24,9 @@ class StructureConfig:
     features and from texts: CLIP texts of any two names are much alike, and features share an offset of their own.
     """
 
-    weight: float = 0.01  # lambda; PADing's code has 1e-4 to 1e-3, but divides by all pairs
-    tau: float = TAU
     relate: Literal["rows", "class_means"] = "class_means"
     is_centred: bool = True
     disentangle: DisentangleConfig = field(default_factory=DisentangleConfig)
-
-    def __post_init__(self) -> None:
-        if self.weight < 0 or self.tau <= 0:
-            raise ValueError(f"structure weight {self.weight} and tau {self.tau}: not negative, and positive")
 
 
 def structure_losses(
@@ -42,9 +36,10 @@ def structure_losses(
     seen_labels: Int64[Tensor, "G"],
     unseen_labels: Int64[Tensor, "U"],
     text: Float[Tensor, "K E"],
+    tau: float,
     config: StructureConfig,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the alignment loss and, with a disentangler, its three terms, all times lambda.
+    """Return the alignment loss and, with a disentangler, its three terms.
 
     With a disentangler the related parts are aligned with text, without one the features themselves. Seen groups may be
     real or synthetic, unseen ones are synthetic; without unseen classes there is nothing to align.
@@ -65,6 +60,6 @@ def structure_losses(
         compared, row_text = groups.flatten(0, 1), text[labels].repeat_interleave(groups.shape[1], dim=0)
         first = len(seen) * groups.shape[1]  # of the unseen rows
         losses["alignment"] = relationship_alignment(
-            compared[:first], row_text[:first], compared[first:], row_text[first:], config.tau
+            compared[:first], row_text[:first], compared[first:], row_text[first:], tau
         )
-    return {name: config.weight * value for name, value in losses.items()}
+    return losses

@@ -65,9 +65,15 @@ def test_synthetic_features_move_to_the_real_class_means(kind):
     "changes", [{"mmd": "pooled"}, {"estimator": "biased", "root": True}, {"bandwidth_scale": "median"}]
 )
 def test_every_form_of_the_discrepancy_trains(changes):
-    config = dataclasses.replace(SHORT, steps=150, report_every=1, learning_rate=3e-3, bandwidths=(80.0, 320.0), **changes)
+    wide = dataclasses.replace(SHORT, bandwidths=(80.0, 320.0), learning_rate=3e-3)
+    config = dataclasses.replace(wide, steps=150, report_every=1, **changes)
     losses = [metrics["loss"] for metrics in fit(config)[1]]
     assert sum(losses[-20:]) / 20 < 0.8 * sum(losses[:5]) / 5
+
+
+def test_the_bandwidth_factor_multiplies_every_bandwidth():
+    wide = dataclasses.replace(SHORT, bandwidths=(6.0, 60.0))
+    assert fit(wide)[1] == fit(dataclasses.replace(SHORT, bandwidths=(2.0, 20.0), bandwidth_factor=3.0))[1]
 
 
 def test_no_object_rows_do_not_influence_the_fit():
@@ -78,7 +84,7 @@ def test_no_object_rows_do_not_influence_the_fit():
 
 
 def test_a_structure_weight_of_zero_is_no_structure():
-    config = dataclasses.replace(SHORT, structure=dataclasses.replace(SHORT.structure, weight=0))
+    config = dataclasses.replace(SHORT, structure_weight=0.0)
     for metrics in fit(config, "related")[1]:
         assert metrics["loss"] == metrics["loss/mmd"]
 
@@ -109,6 +115,9 @@ def test_synthetic_features_carry_labels_and_no_gradient():
 def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match="set estimator to 'biased'"):
         GeneratorFitConfig(root=True)
+    for changes in ({"structure_weight": -1.0}, {"tau": 0.0}, {"bandwidth_factor": 0.0}):
+        with pytest.raises(ValueError, match=r"may not be negative; tau .* must be positive"):
+            GeneratorFitConfig(**changes)
     for changes in ({"steps": 0}, {"rows_per_class": 1}, {"report_every": 0}, {"classes_per_step": 0}):
         with pytest.raises(ValueError, match="must be at least 1, rows_per_class"):
             GeneratorFitConfig(**changes)
