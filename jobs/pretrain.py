@@ -11,6 +11,7 @@ from typing import Any
 
 import ray.data
 import ray.train
+import ray.train.v2._internal.execution.context
 import torch
 import torch.distributed as dist
 from ray.train.torch import TorchConfig, TorchTrainer
@@ -92,7 +93,8 @@ def training_stream(config: PipelineConfig, files: list[Path]) -> ray.data.Datas
 
 def train_worker(settings: dict[str, Any]) -> None:
     """Train on one rank: restore, then epoch by epoch step, save and report."""
-    logging.getLogger("ray.train").setLevel(logging.WARNING)  # each report would be a line of each rank
+    # Ray names this logger by its file, out of reach of LoggingConfig: each report would be a line of each rank.
+    logging.getLogger(ray.train.v2._internal.execution.context.__file__).setLevel(logging.WARNING)
     config = from_plain(PipelineConfig, settings["config"])
     torch.set_num_threads(config.pretrain.threads_per_worker)
     engine, segmenter = build_engine(config, ClassTable.from_json(settings["classes"]))

@@ -12,7 +12,7 @@ def pading_space() -> dict[str, Any]:
     """Return the space of the paper's knobs: primitive count, lambda, tau and the scale of the MMD bandwidths."""
     return {
         "primitive.num_primitives": tune.choice([50, 100, 200, 400, 800]),
-        "generator.structure_weight": tune.loguniform(1e-3, 1.0),
+        "generator.structure_weight": tune.loguniform(1e-3, 0.3),
         "generator.tau": tune.loguniform(0.03, 0.5),
         "generator.bandwidth_factor": tune.loguniform(0.25, 4.0),
     }

@@ -36,8 +36,8 @@ class GeneratorFitConfig:
     estimator: Estimator = "unbiased"
     root: bool = False
     bandwidths: tuple[float, ...] = BANDWIDTHS
-    bandwidth_scale: BandwidthScale = "width"
-    bandwidth_factor: float = 1.0  # on top of the scale
+    bandwidth_scale: BandwidthScale = "median"  # features carry the gain of their normalisation, the width does not
+    bandwidth_factor: float = 4.0  # on top of the scale
     structure_weight: float = 0.01  # lambda of eq. (7); PADing's code has 1e-4 to 1e-3, but divides by all pairs
     tau: float = TAU
     structure: StructureConfig = field(default_factory=StructureConfig)

@@ -62,7 +62,7 @@ def test_synthetic_features_move_to_the_real_class_means(kind):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"mmd": "pooled"}, {"estimator": "biased", "root": True}, {"bandwidth_scale": "median"}]
+    "changes", [{"mmd": "pooled"}, {"estimator": "biased", "root": True}, {"bandwidth_scale": "width"}]
 )
 def test_every_form_of_the_discrepancy_trains(changes):
     wide = dataclasses.replace(SHORT, bandwidths=(80.0, 320.0), learning_rate=3e-3)
@@ -72,7 +72,7 @@ def test_every_form_of_the_discrepancy_trains(changes):
 
 
 def test_the_bandwidth_factor_multiplies_every_bandwidth():
-    wide = dataclasses.replace(SHORT, bandwidths=(6.0, 60.0))
+    wide = dataclasses.replace(SHORT, bandwidths=(6.0, 60.0), bandwidth_factor=1.0)
     assert fit(wide)[1] == fit(dataclasses.replace(SHORT, bandwidths=(2.0, 20.0), bandwidth_factor=3.0))[1]
 
 
