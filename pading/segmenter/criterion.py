@@ -18,10 +18,14 @@ from pading.segmenter.targets import Targets
 
 @dataclass(frozen=True, kw_only=True)
 class CriterionConfig:
-    """Weights of the loss; matching uses the same three (Mask2Former, as trained by PADing)."""
+    """Weights of the loss; matching uses the same three (Mask2Former, as trained by PADing).
+
+    `cells` is ours: without it a network from scratch learns masks long before it learns classes. 0 takes it away.
+    """
 
     weights: LossWeights = field(default_factory=LossWeights)
     no_object: float = 0.1
+    cells: float = 4.0
 
 
 def mask_cross_entropy(
@@ -43,13 +47,26 @@ def dice_loss(
     return 1 - (2 * overlap + 1) / (sizes + 1)
 
 
+def cell_loss(cell_logits: Float[Tensor, "B K h2 w2"], targets: Targets) -> Float[Tensor, ""]:
+    """Return the cross-entropy of every segment's class, summed over segments, read from the mean of its cells.
+
+    z_m = sum_p t_mp z_p / sum_p t_mp, with t the segment's share of a cell: the features of the right cells must tell the
+    class by themselves, so they learn it before the queries know where to look.
+    """
+    shares = F.adaptive_avg_pool2d(targets.masks, cell_logits.shape[-2:]).flatten(2)  # (B, M, N)
+    mean = shares @ cell_logits.float().flatten(2).transpose(1, 2) / shares.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    exists = targets.is_segment
+    return F.cross_entropy(mean[exists], targets.classes[exists], reduction="sum")
+
+
 def criterion(
     predictions: list[Prediction], targets: Targets, num_masks: Tensor | float, config: CriterionConfig | None = None
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted losses "class", "mask" and "dice", each summed over layers; their sum is what to minimise.
+    """Return the weighted losses "class", "mask", "dice" and "cells"; their sum is what to minimise.
 
     `num_masks` is the number of segments in the whole step divided by the number of workers, so that the mean over
-    workers with batches of one size equals the loss of the whole. Mask losses are sums over matched pairs / num_masks.
+    workers with batches of one size equals the loss of the whole. All are summed over layers, except "cells", which is
+    there where the last prediction has cell logits. Mask losses are sums over matched pairs / num_masks.
     The class loss is the weighted mean of the cross-entropy of all queries, unmatched ones labelled no-object; its
     normaliser is num_masks + no_object (B Q - num_masks).
 
@@ -76,8 +93,11 @@ def criterion(
     logits = mask_logits[layer, image, row].flatten(1)  # (N, P)
     masks, valid = targets.masks[image, segment].flatten(1), targets.valid[image].flatten(1)
     weights = config.weights
-    return {
+    losses = {
         "class": weights.classification * entropy / normaliser,
         "mask": weights.cross_entropy * mask_cross_entropy(logits, masks, valid).sum() / num_masks,
         "dice": weights.dice * dice_loss(logits, masks, valid).sum() / num_masks,
     }
+    if (cell_logits := predictions[-1].cell_logits) is not None:
+        losses["cells"] = config.cells * cell_loss(cell_logits, targets) / num_masks
+    return losses

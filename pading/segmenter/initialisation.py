@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from pading.segmenter.mask_decoder import QUERY_CONTENT_STD
 from pading.segmenter.segmenter import Segmenter
 
 
@@ -11,7 +12,7 @@ def initialise(segmenter: Segmenter, generator: torch.Generator) -> Segmenter:
     """Redraw every weight from `generator`, so that a seed and nothing global decides the start; return the segmenter.
 
     Convolutions: normal, He's variance over the fan-out. Linear maps: uniform, Glorot. Embeddings: standard normal.
-    Biases 0, norm scales 1.
+    Biases 0, norm scales 1, query content small.
     """
     for module in segmenter.modules():
         if isinstance(module, nn.Conv2d):
@@ -24,4 +25,5 @@ def initialise(segmenter: Segmenter, generator: torch.Generator) -> Segmenter:
             nn.init.ones_(module.weight)
         if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
             nn.init.zeros_(bias)
+    segmenter.mask_decoder.query_content.weight.mul_(QUERY_CONTENT_STD)
     return segmenter

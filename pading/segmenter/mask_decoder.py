@@ -15,6 +15,9 @@ from pading.segmenter.backbone import Level
 from pading.segmenter.position import sine_positions
 
 
+QUERY_CONTENT_STD = 0.02
+
+
 class Queries(NamedTuple):
     """The state of every query after the learned start and after every layer."""
 
@@ -59,15 +62,20 @@ class DecoderLayer(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """Learned queries refined by layers that visit the feature levels in turn, coarsest first."""
+    """Learned queries refined by layers that visit the feature levels in turn, coarse to fine, and end at the finest.
+
+    The content of a query starts small beside what attention adds to it, so that queries speak of the image early.
+    """
 
     def __init__(
         self, *, width: int, queries: int, layers: int, heads: int, feedforward_width: int, levels: int
     ) -> None:
         super().__init__()
         self.query_content = nn.Embedding(queries, width)
+        nn.init.normal_(self.query_content.weight, std=QUERY_CONTENT_STD)
         self.query_position = nn.Embedding(queries, width)
         self.level = nn.Embedding(levels, width)
+        self.level_norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(levels))
         self.layers = nn.ModuleList(DecoderLayer(width, heads, feedforward_width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.mask_embedding = nn.Sequential(
@@ -87,7 +95,8 @@ class MaskDecoder(nn.Module):
         keys, values, cells = [], [], []
         for index, level in enumerate(levels):
             height, width = level.features.shape[-2:]
-            values.append(level.features.flatten(2).transpose(1, 2) + self.level.weight[index])  # (B, N, D)
+            features = self.level_norms[index](level.features.flatten(2).transpose(1, 2))  # (B, N, D)
+            values.append(features + self.level.weight[index])
             keys.append(values[-1] + sine_positions(height, width, self.level.embedding_dim, values[-1].device))
             pooled = F.adaptive_avg_pool2d(mask_features.detach(), (height, width))
             cells.append(pooled.flatten(2))  # (B, D, N)
@@ -96,7 +105,7 @@ class MaskDecoder(nn.Module):
         embeddings = [self.norm(x)]
         mask_embeddings = [self.mask_embedding(embeddings[-1])]
         for index, layer in enumerate(self.layers):
-            turn = index % len(levels)
+            turn = (index - len(self.layers)) % len(levels)
             allowed = allowed_cells(mask_embeddings[-1].detach() @ cells[turn])
             x = layer(x, self.query_position.weight, keys[turn], values[turn], allowed)
             embeddings.append(self.norm(x))

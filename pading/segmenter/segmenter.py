@@ -21,7 +21,7 @@ IMAGE_STD = (58.395, 57.12, 57.375)
 class SegmenterConfig:
     """Sizes of a segmenter; stage i of the backbone has stride 4 * 2^i, and the i-th channels and blocks."""
 
-    backbone_channels: tuple[int, ...] = (64, 96, 128)
+    backbone_channels: tuple[int, ...] = (48, 96, 128)
     backbone_blocks: tuple[int, ...] = (1, 1, 1)
     width: int = 64
     queries: int = 16
@@ -51,11 +51,15 @@ def tiny() -> SegmenterConfig:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one decoder layer says about every query; `query_embeddings` is the vector that both heads read."""
+    """What one decoder layer says about every query; `query_embeddings` is the vector that both heads read.
+
+    `cell_logits`, on the last prediction in training mode only, are class logits of cells of the finest decoder level.
+    """
 
     query_embeddings: Float[Tensor, "B Q D"]
     class_logits: Float[Tensor, "B Q K+1"]
     mask_logits: Float[Tensor, "B Q h w"]
+    cell_logits: Float[Tensor, "B K h2 w2"] | None = None
 
 
 class Segmenter(nn.Module):
@@ -78,6 +82,7 @@ class Segmenter(nn.Module):
             levels=len(config.backbone_channels) - 1,
         )
         self.class_head = nn.Linear(config.width, num_classes + 1)
+        self.cell_head = nn.Conv2d(config.width, num_classes, 1)  # for training only; see criterion.cell_loss
         self.register_buffer("image_mean", torch.tensor(IMAGE_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGE_STD).view(3, 1, 1), persistent=False)
 
@@ -101,4 +106,6 @@ class Segmenter(nn.Module):
             queries = self.mask_decoder(mask_features, [Level(stride, features.float()) for stride, features in levels])
             class_logits = self.class_head(queries.embeddings)
             mask_logits = torch.einsum("lbqd,bdhw->lbqhw", queries.mask_embeddings, mask_features)
-        return [Prediction(*layer) for layer in zip(queries.embeddings, class_logits, mask_logits, strict=True)]
+            cell_logits = self.cell_head(levels[-1].features.float()) if self.training else None
+        *earlier, last = zip(queries.embeddings, class_logits, mask_logits, strict=True)
+        return [*(Prediction(*layer) for layer in earlier), Prediction(*last, cell_logits)]
