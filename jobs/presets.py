@@ -62,6 +62,7 @@ class PretrainConfig:
     epochs: int = 20
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    turns: bool = False  # augment by quarter turns too, for worlds that have no up and down
     warmup_steps: int = 50
     schedule: Literal["constant", "cosine", "polynomial"] = "cosine"
     clip: float = 1.0

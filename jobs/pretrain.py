@@ -150,7 +150,8 @@ def train_epoch(
     schedule = config.pretrain.schedule_over(steps)
     sums: dict[str, float] = {}
     for step, arrays in zip(range(steps), batches, strict=False):
-        batch = augment(Batch.from_arrays(arrays), generator_for(config.seed, "augment", epoch, step, rank)).to(device)
+        draws = generator_for(config.seed, "augment", epoch, step, rank)
+        batch = augment(Batch.from_arrays(arrays), draws, turns=config.pretrain.turns).to(device)
         targets = targets_from_batch(batch.label_maps, batch.classes, batch.image_ids)
         num_masks = mean_over_ranks(targets.num_masks.float())
         losses = criterion(engine.model(batch.images), targets, num_masks, config.pretrain.criterion)

@@ -5,13 +5,13 @@ Axes: B images, M segments of an image (padded), S side of the network input, H 
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8, UInt16
+from jaxtyping import Bool, Int, UInt8, UInt16
 from PIL import Image
 from torch import Tensor
 
@@ -88,16 +88,29 @@ def letterbox_image(image: UInt8[np.ndarray, "H W 3"], size_px: int) -> UInt8[np
     return letterboxed
 
 
-def augment(batch: Batch, generator: torch.Generator) -> Batch:
+def augment(batch: Batch, generator: torch.Generator, *, turns: bool = False) -> Batch:
     """Flip each image, with its label map, left to right with probability 1/2.
 
-    The whole square is mirrored: the padding of an upright photo moves to the left.
+    With `turns`, for worlds that have no up and down, one of the eight symmetries of the square is drawn instead. The
+    whole square is moved: the padding of an upright photo goes to the left.
     """
-    draws = torch.rand(len(batch.images), generator=generator, device=generator.device)
-    flip = (draws < 0.5).to(batch.images.device)
-    images = torch.where(flip[:, None, None, None], batch.images.flip(-1), batch.images)
-    label_maps = torch.where(flip[:, None, None], batch.label_maps.flip(-1), batch.label_maps)
+    draws = torch.rand(3, len(batch.images), generator=generator, device=generator.device)
+    mirrored, upturned, transposed = (draws < 0.5).to(batch.images.device)
+    images, label_maps = _move(batch.images, batch.label_maps, mirrored, lambda pixels: pixels.flip(-1))
+    if turns:
+        images, label_maps = _move(images, label_maps, upturned, lambda pixels: pixels.flip(-2))
+        images, label_maps = _move(images, label_maps, transposed, lambda pixels: pixels.transpose(-1, -2))
     return Batch(images, label_maps, batch.classes, batch.image_ids)
+
+
+def _move(
+    images: Tensor, label_maps: Tensor, chosen: Bool[Tensor, "B"], move: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Move the chosen images and their label maps, and leave the others."""
+    return (
+        torch.where(chosen[:, None, None, None], move(images), images),
+        torch.where(chosen[:, None, None], move(label_maps), label_maps),
+    )
 
 
 def _decode_at_least(

@@ -50,10 +50,11 @@ def dice_loss(
 def cell_loss(cell_logits: Float[Tensor, "B K h2 w2"], targets: Targets) -> Float[Tensor, ""]:
     """Return the cross-entropy of every segment's class, summed over segments, read from the mean of its cells.
 
-    z_m = sum_p t_mp z_p / sum_p t_mp, with t the segment's share of a cell: the features of the right cells must tell the
-    class by themselves, so they learn it before the queries know where to look.
+    z_m = sum_p t_mp z_p / sum_p t_mp, with t the segment's share of a cell: the features of the right cells must tell
+    the class by themselves, so they learn it before the queries know where to look.
     """
-    shares = F.adaptive_avg_pool2d(targets.masks, cell_logits.shape[-2:]).flatten(2)  # (B, M, N)
+    height, width = cell_logits.shape[-2:]
+    shares = F.adaptive_avg_pool2d(targets.masks, (height, width)).flatten(2)  # (B, M, h2 w2)
     mean = shares @ cell_logits.float().flatten(2).transpose(1, 2) / shares.sum(dim=2, keepdim=True).clamp(min=1e-6)
     exists = targets.is_segment
     return F.cross_entropy(mean[exists], targets.classes[exists], reduction="sum")

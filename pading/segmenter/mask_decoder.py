@@ -14,7 +14,6 @@ from pading.segmenter.attention import Attention
 from pading.segmenter.backbone import Level
 from pading.segmenter.position import sine_positions
 
-
 QUERY_CONTENT_STD = 0.02
 
 

@@ -14,7 +14,7 @@ NOT_DECAYED = (nn.Embedding, nn.LayerNorm, nn.BatchNorm2d)
 class OptimiserConfig:
     """AdamW; the defaults suit `tiny`. Mask2Former on COCO uses 1e-4, backbone factor 0.1, decay 0.05."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     backbone_factor: float = 1.0
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.999)

@@ -45,7 +45,7 @@ class SegmenterConfig:
 
 
 def tiny() -> SegmenterConfig:
-    """Return a segmenter of half a million parameters that learns small images on a CPU in minutes."""
+    """Return a segmenter of 0.8 million parameters that learns images of about 96 px on a CPU in minutes."""
     return SegmenterConfig()
 
 

@@ -81,3 +81,15 @@ def loss(layers, label_maps, classes, num_masks, no_object=0.1, weights=(2.0, 5.
                     total["mask"] += weights[1] * mask_cross_entropy(*arguments) / num_masks
                     total["dice"] += weights[2] * dice(*arguments) / num_masks
     return total
+
+
+def cell_loss(cell_logits, label_maps, classes):
+    """Sum over segments of the cross-entropy of the mean logits; a pixel reads the logits of its 8 x 8 cell."""
+    total = 0.0
+    for image, label_map in enumerate(label_maps):
+        for m, class_index in enumerate(classes[image]):
+            places = [(r, c) for r, line in enumerate(label_map) for c, found in enumerate(line) if found == m + 1]
+            if class_index >= 0:
+                logits = [sum(k[r // 8][c // 8] for r, c in places) / len(places) for k in cell_logits[image]]
+                total -= math.log(softmax(logits)[class_index])
+    return total

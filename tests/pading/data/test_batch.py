@@ -242,3 +242,18 @@ def test_real_photos_make_batches_with_every_large_segment(real_data):
     for row, kept in zip(rows, arrays["classes"], strict=True):
         large = [s["class_index"] for s in row["segments"] if s["area_px"] > 3000 and not s["is_crowd"]]
         assert set(large) <= set(kept.tolist())
+
+
+def test_turning_draws_every_symmetry_of_the_square_for_image_and_labels_together():
+    pixels = torch.arange(16, dtype=torch.uint8).view(4, 4)
+    batch = Batch(
+        pixels.expand(200, 3, 4, 4), pixels.expand(200, 4, 4), torch.zeros(200, 1, dtype=torch.long), torch.arange(200)
+    )
+    turned = augment(batch, generator_for(0), turns=True)
+    assert all(
+        torch.equal(image, labels.expand(3, 4, 4))
+        for image, labels in zip(turned.images, turned.label_maps, strict=True)
+    )
+    found = {tuple(labels.flatten().tolist()) for labels in turned.label_maps}
+    symmetries = {tuple(torch.rot90(side, k).flatten().tolist()) for side in (pixels, pixels.flip(1)) for k in range(4)}
+    assert found == symmetries

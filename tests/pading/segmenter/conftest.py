@@ -59,6 +59,7 @@ def predictions() -> list[Prediction]:
             query_embeddings=torch.randn(4, 5, 8, generator=random),
             class_logits=torch.randn(4, 5, NUM_CLASSES + 1, generator=random, requires_grad=True),
             mask_logits=(3 * torch.randn(4, 5, 4, 4, generator=random)).requires_grad_(),
+            cell_logits=torch.randn(4, NUM_CLASSES, 2, 2, generator=random, requires_grad=True) if is_last else None,
         )
-        for _ in range(3)
+        for is_last in (False, False, True)
     ]

@@ -7,13 +7,15 @@ from torch.autograd import gradcheck
 from pading.segmenter.criterion import criterion, dice_loss, mask_cross_entropy
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import Targets, targets_from_batch
+from tests.references.segmenter_loops import cell_loss as cell_loss_by_loops
 from tests.references.segmenter_loops import loss as loss_by_loops
 
 ON_SEEN = (0, 1, 2, 3)  # classes that occur in the targets of the unseen test; 4 and 5 do not
 
 
 def images(predictions, chosen):
-    return [Prediction(*(getattr(p, field.name)[chosen] for field in dataclasses.fields(p))) for p in predictions]
+    parts = [[getattr(p, field.name) for field in dataclasses.fields(p)] for p in predictions]
+    return [Prediction(*(None if part is None else part[chosen] for part in layer)) for layer in parts]
 
 
 def targets_of(targets, chosen):
@@ -23,6 +25,8 @@ def targets_of(targets, chosen):
 def test_loss_equals_the_loop_over_layers_images_and_pixels(predictions, targets, label_maps):
     layers = [(p.class_logits.tolist(), p.mask_logits.tolist()) for p in predictions]
     expected = loss_by_loops(layers, label_maps.tolist(), targets.classes.tolist(), 7.5)
+    cells = predictions[-1].cell_logits.tolist()
+    expected["cells"] = 4.0 * cell_loss_by_loops(cells, label_maps.tolist(), targets.classes.tolist()) / 7.5
     losses = criterion(predictions, targets, 7.5)
     assert losses.keys() == expected.keys()
     for name, value in losses.items():
@@ -50,7 +54,7 @@ def test_workers_with_the_global_count_average_to_the_whole_batch(predictions, t
 def test_an_empty_image_only_teaches_no_object(predictions, targets):
     empty = targets_of(targets, slice(1, 2))
     losses = criterion(images(predictions, slice(1, 2)), empty, 0)
-    assert losses["mask"].item() == losses["dice"].item() == 0
+    assert losses["mask"].item() == losses["dice"].item() == losses["cells"].item() == 0
     sum(losses.values()).backward()
     gradient = predictions[0].class_logits.grad[1]
     assert (gradient[:, -1] < 0).all()
@@ -80,6 +84,23 @@ def test_classes_outside_the_targets_are_never_raised(predictions, targets):
     for prediction in predictions:
         assert (prediction.class_logits.grad[..., 4:6] > 0).all()
         assert (prediction.class_logits.grad[..., :4] < 0).any()
+    cells = predictions[-1].cell_logits.grad
+    assert (cells[:, 4:6] >= 0).all()
+    assert (cells[:, 4:6] > 0).any()
+    assert (cells[:, :4] < 0).any()
+
+
+def test_cells_outside_every_segment_are_not_classified(predictions, targets):
+    criterion(predictions, targets, 1.0)["cells"].backward()
+    gradient = predictions[-1].cell_logits.grad
+    owned = torch.nn.functional.avg_pool2d(targets.valid, 2) > 0
+    assert not owned.all()
+    assert torch.equal(gradient.abs().sum(dim=1) > 0, owned)
+
+
+def test_predictions_without_cells_have_no_loss_on_cells(predictions, targets):
+    predictions[-1] = dataclasses.replace(predictions[-1], cell_logits=None)
+    assert criterion(predictions, targets, 1.0).keys() == {"class", "mask", "dice"}
 
 
 def test_unseen_rows_of_the_head_only_learn_to_say_no(segmenter, targets):

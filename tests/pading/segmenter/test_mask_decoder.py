@@ -29,29 +29,30 @@ def test_cells_outside_the_predicted_mask_are_not_read():
     model = decoder()
     mask_features, levels = inputs()
     kernels = model(mask_features, levels).mask_embeddings[0]
-    pooled = torch.nn.functional.avg_pool2d(mask_features, 4).flatten(2)
-    allowed = allowed_cells(kernels @ pooled)  # (B, Q, 4), the first layer reads the coarsest level
+    pooled = torch.nn.functional.avg_pool2d(mask_features, 2).flatten(2)
+    allowed = allowed_cells(kernels @ pooled)  # (B, Q, 16), the only layer reads the finest level
     blocked_for_all = (~allowed).all(dim=1)
     assert blocked_for_all.any()
-    changed = levels[0].features.flatten(2).clone()
-    changed.transpose(1, 2)[blocked_for_all] += 100
-    moved = model(mask_features, [Level(16, changed.unflatten(2, (2, 2))), levels[1]]).embeddings
-    torch.testing.assert_close(moved, model(mask_features, levels).embeddings)
-    changed.transpose(1, 2)[~blocked_for_all] += 1.0 * torch.arange(8)
-    assert not torch.allclose(
-        model(mask_features, [Level(16, changed.unflatten(2, (2, 2))), levels[1]]).embeddings, moved
-    )
+    before = model(mask_features, levels).embeddings
+
+    def after_adding(amount, cells):
+        changed = levels[1].features.flatten(2).transpose(1, 2).clone()
+        changed[cells] += amount * torch.arange(8)
+        fine = changed.transpose(1, 2).unflatten(2, (4, 4))
+        return model(mask_features, [levels[0], Level(8, fine)]).embeddings
+
+    torch.testing.assert_close(after_adding(100.0, blocked_for_all), before)
+    assert not torch.allclose(after_adding(1.0, ~blocked_for_all), before)
 
 
-def test_layers_visit_the_levels_in_turn_from_the_coarsest():
+def test_layers_visit_the_levels_in_turn_and_end_at_the_finest():
     mask_features, levels = inputs()
-    for layers, uses_fine in ((1, False), (2, True)):
+    for layers, uses_coarse in ((1, False), (2, True)):
         model = decoder(layers)
         before = model(mask_features, levels).embeddings[-1]
-        after = model(
-            mask_features, [levels[0], Level(8, levels[1].features + 1.0 * torch.arange(8)[:, None, None])]
-        ).embeddings[-1]
-        assert torch.allclose(before, after) != uses_fine
+        changed = levels[0].features + 1.0 * torch.arange(8)[:, None, None]
+        after = model(mask_features, [Level(16, changed), levels[1]]).embeddings[-1]
+        assert torch.allclose(before, after) != uses_coarse
 
 
 def test_the_attention_mask_passes_no_gradient():

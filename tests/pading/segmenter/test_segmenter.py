@@ -22,6 +22,13 @@ def test_there_is_one_prediction_for_the_start_and_one_for_every_layer(segmenter
         assert prediction.mask_logits.shape == (2, 7, 16, 16)
 
 
+def test_cells_are_classified_in_training_only_and_by_the_last_prediction(segmenter):
+    trained = segmenter.train()(pixels())
+    assert [p.cell_logits is None for p in trained] == [True, True, True, False]
+    assert trained[-1].cell_logits.shape == (2, NUM_CLASSES, 8, 8)
+    assert all(p.cell_logits is None for p in segmenter.eval()(pixels()))
+
+
 def test_class_logits_are_the_linear_head_of_the_query_embeddings(segmenter):
     for prediction in segmenter(pixels()):
         by_hand = prediction.query_embeddings @ segmenter.class_head.weight.T + segmenter.class_head.bias
@@ -67,7 +74,8 @@ def test_evaluation_changes_nothing_in_the_segmenter(segmenter):
 
 def test_every_parameter_gets_a_gradient(segmenter):
     predictions = segmenter(pixels())
-    sum(p.class_logits.square().mean() + p.mask_logits.square().mean() for p in predictions).backward()
+    losses = [p.class_logits.square().mean() + p.mask_logits.square().mean() for p in predictions]
+    (sum(losses) + predictions[-1].cell_logits.square().mean()).backward()
     assert [name for name, p in segmenter.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
@@ -81,7 +89,7 @@ def test_predictions_stay_in_float32_under_autocast(segmenter):
     assert error < 0.02  # a bfloat16 has 8 bits
 
 
-def test_tiny_has_about_half_a_million_parameters():
+def test_tiny_has_under_a_million_parameters():
     size = sum(p.numel() for p in Segmenter(tiny(), 32).parameters())
     assert 300_000 < size < 1_000_000
 
