@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cluster.storage import RunDir, file_digest
 from jobs.clip import LOCAL_FOLDER, embed_names
 from jobs.presets import PipelineConfig, class_table
@@ -29,6 +31,7 @@ def embed(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, An
         )
     elif config.is_synthetic:
         progress = Progress("train the shapes world's CLIP", config.embed.clip.steps)
+        torch.set_num_threads(1)  # matrices this small are slower on more, much slower where something else runs
         train_shapes_clip(
             folder / CLIP_FOLDER, config.embed.clip, lambda step, steps, loss: progress.update(step, f"loss {loss:.3f}")
         )

@@ -170,7 +170,9 @@ def shapes() -> PipelineConfig:
             "embed.clip.crop_px": 32,
             "embed.clip.num_crops": 6000,
             "embed.clip.steps": 300,
-            "pretrain.optimiser.learning_rate": 2e-3,
+            "shapes.num_train": 8000,
+            "pretrain.epochs": 16,
+            "pretrain.turns": True,
         },
     )
 

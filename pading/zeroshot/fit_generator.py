@@ -17,13 +17,11 @@ from pading.randomness import generator_for
 from pading.zeroshot.alignment import TAU
 from pading.zeroshot.disentangle import Disentangler
 from pading.zeroshot.features import Features, require_only
-from pading.zeroshot.generator import PrimitiveGenerator
-from pading.zeroshot.gmmn import Gmmn
 from pading.zeroshot.mmd import BANDWIDTHS, BandwidthScale, Estimator, mmd, mmd_per_class, safe_root, scaled_bandwidths
 from pading.zeroshot.sampling import draw_by_class
+from pading.zeroshot.standardise import FeatureGenerator
 from pading.zeroshot.structure import StructureConfig, structure_losses
 
-FeatureGenerator = PrimitiveGenerator | Gmmn
 # What is aligned with text: nothing, features as they are, or their related part (with the disentanglement terms).
 Structure = Literal["none", "features", "related"]
 

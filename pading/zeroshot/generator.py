@@ -19,10 +19,14 @@ class PrimitiveConfig:
 
     num_primitives: int = 400  # PADing, Sec. 4.1
     heads: int = 8  # PADing's code
+    attention_temperature: float = 30.0  # 1 is the usual attention; see PrimitiveGenerator
 
     def __post_init__(self) -> None:
-        if self.num_primitives < 1 or self.heads < 1:
-            raise ValueError(f"{self.num_primitives} primitives and {self.heads} heads: both must be positive")
+        if self.num_primitives < 1 or self.heads < 1 or self.attention_temperature <= 0:
+            raise ValueError(
+                f"{self.num_primitives} primitives, {self.heads} heads, attention temperature "
+                f"{self.attention_temperature}: all must be positive"
+            )
 
 
 class PrimitiveGenerator(nn.Module):
@@ -30,6 +34,10 @@ class PrimitiveGenerator(nn.Module):
 
     One multi-head block whose heads are concatenated; the primitives P are learned and do not attend to one another.
     Text and primitives alone decide the attention, so it is computed once a class, not once a sample.
+
+    Attention logits are divided by a temperature besides the usual square root of the width. Sharp attention lets each
+    seen class have primitives of its own, which is memory: unseen classes then get mixtures that mean nothing
+    (docs/decisions/0003). Soft attention has to share them.
     """
 
     def __init__(self, config: PrimitiveConfig, text_width: int, width: int, randomness: torch.Generator) -> None:
@@ -38,6 +46,7 @@ class PrimitiveGenerator(nn.Module):
             raise ValueError(f"feature width {width} is not a multiple of {config.heads} heads: choose other heads")
         self.noise_width = width
         self.heads = config.heads
+        self.attention_scale = (width // config.heads) ** -0.5 / config.attention_temperature
         self.text = nn.Linear(text_width, width)
         self.primitives = nn.Parameter(torch.randn(config.num_primitives, width, generator=randomness))
         self.query = nn.Linear(width, width)
@@ -53,6 +62,7 @@ class PrimitiveGenerator(nn.Module):
             self._split(self.query(text)),
             self._split(self.key(self.primitives)),
             self._split(self.value(self.primitives)),
+            scale=self.attention_scale,
         )
         assembled = text + attended.transpose(0, 1).flatten(1)  # (K, D)
         synthetic: Tensor = self.output(assembled.unsqueeze(1) + noise)

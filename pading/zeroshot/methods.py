@@ -31,9 +31,10 @@ from pading.zeroshot.fit_classifier import (
     retrain_head,
     silence_unseen,
 )
-from pading.zeroshot.fit_generator import FeatureGenerator, GeneratorFitConfig, Structure, fit_generator, synthesise
+from pading.zeroshot.fit_generator import GeneratorFitConfig, Structure, fit_generator, synthesise
 from pading.zeroshot.generator import PrimitiveConfig, PrimitiveGenerator
 from pading.zeroshot.gmmn import Gmmn, GmmnConfig
+from pading.zeroshot.standardise import Standardised
 
 Method = Literal["supervised", "projection", "gmmn", "primitive", "primitive+align", "pading"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -80,7 +81,7 @@ def fit_method(
         return silence_unseen(old_head, classes)
     if method == "projection":
         return (yield from _prefixed("projection", fit_projection(config.projection, features, text, classes, seed)))
-    generator = build_generator(method, config, text.shape[1], features.embeddings.shape[1], seed)
+    generator = build_generator(method, config, text, features.embeddings.shape[1], seed)
     generator = generator.to(features.embeddings.device)
     for metrics in fit_generator(generator, STRUCTURE[method], config.generator, features, text, classes, seed):
         yield {f"generator/{name}": value for name, value in metrics.items()}
@@ -89,12 +90,14 @@ def fit_method(
     return (yield from _prefixed("classifier", retraining))
 
 
-def build_generator(method: Method, config: MethodConfig, text_width: int, width: int, seed: int) -> FeatureGenerator:
-    """Return the untrained generator of a method that has one."""
+def build_generator(
+    method: Method, config: MethodConfig, text: Float[Tensor, "K E"], width: int, seed: int
+) -> Standardised:
+    """Return the untrained generator of a method that has one; it reads class texts of the scale of `text`."""
     randomness = generator_for(seed, "generator weights")
     if method == "gmmn":
-        return Gmmn(config.gmmn, text_width, width, randomness)
-    return PrimitiveGenerator(config.primitive, text_width, width, randomness)
+        return Standardised(Gmmn(config.gmmn, text.shape[1], width, randomness), text)
+    return Standardised(PrimitiveGenerator(config.primitive, text.shape[1], width, randomness), text)
 
 
 def finish(fit: Generator[dict[str, float], None, Result]) -> Result:

@@ -90,7 +90,7 @@ def pseudo_unseen_score(
         classifier = finish(fit_method(method, config, fitted_on, text, pseudo_classes, old_head, seed))
         yield query_accuracy(classifier, scored_on, pseudo_classes)
         return
-    generator = build_generator(method, config, text.shape[1], fitted_on.embeddings.shape[1], seed)
+    generator = build_generator(method, config, text, fitted_on.embeddings.shape[1], seed)
     generator = generator.to(fitted_on.embeddings.device)
     steps = fit_generator(generator, STRUCTURE[method], config.generator, fitted_on, text, pseudo_classes, seed)
     for metrics in steps:

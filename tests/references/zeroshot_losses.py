@@ -76,7 +76,12 @@ def gaussian_prior(rows: np.ndarray) -> float:
 
 
 def attention(
-    text: np.ndarray, primitives: np.ndarray, weights: dict[str, np.ndarray], heads: int, noise: np.ndarray
+    text: np.ndarray,
+    primitives: np.ndarray,
+    weights: dict[str, np.ndarray],
+    heads: int,
+    noise: np.ndarray,
+    temperature: float,
 ) -> np.ndarray:
     """Eq. (1)-(2) of the primitive generator, one class, one head and one noise row at a time."""
 
@@ -92,7 +97,7 @@ def attention(
         attended = np.zeros(width)
         for head in range(heads):
             part = slice(head * size, (head + 1) * size)
-            raised = [math.exp(query[part] @ linear("key", p)[part] / math.sqrt(size)) for p in primitives]
+            raised = [math.exp(query[part] @ linear("key", p)[part] / math.sqrt(size) / temperature) for p in primitives]
             for primitive, value in zip(primitives, raised, strict=True):
                 attended[part] += value / sum(raised) * linear("value", primitive)[part]
         for n in range(noise.shape[1]):

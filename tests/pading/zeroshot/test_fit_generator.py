@@ -14,7 +14,7 @@ SHORT = GeneratorFitConfig(steps=25, report_every=10, classes_per_step=4, rows_p
 
 
 def primitives(seed=0):
-    config = PrimitiveConfig(num_primitives=20, heads=2)
+    config = PrimitiveConfig(num_primitives=20, heads=2, attention_temperature=1.0)
     return PrimitiveGenerator(config, TEXT_WIDTH, WIDTH, generator_for(seed, "weights"))
 
 

@@ -19,12 +19,14 @@ def inputs():
     return torch.randn(3, 5, generator=randomness).double(), torch.randn(3, 4, 8, generator=randomness).double()
 
 
-def test_primitive_generator_equals_the_literal_equations():
-    generator = build("primitive").double()
+@pytest.mark.parametrize("temperature", [1.0, 7.0])
+def test_primitive_generator_equals_the_literal_equations(temperature):
+    config = PrimitiveConfig(num_primitives=7, heads=2, attention_temperature=temperature)
+    generator = PrimitiveGenerator(config, 5, 8, generator_for(0, "test")).double()
     torch.nn.init.normal_(generator.query.bias, generator=generator_for(2))  # zero biases would hide a missing one
     text, noise = inputs()
     weights = {name: value.detach().numpy() for name, value in generator.state_dict().items()}
-    expected = reference.attention(text.numpy(), weights.pop("primitives"), weights, 2, noise.numpy())
+    expected = reference.attention(text.numpy(), weights.pop("primitives"), weights, 2, noise.numpy(), temperature)
     torch.testing.assert_close(generator(text, noise).detach(), torch.from_numpy(expected))
 
 

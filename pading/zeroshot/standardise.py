@@ -1,0 +1,44 @@
+"""Class text as a generator reads it: without what all names share, and on a scale that a linear layer can use.
+
+CLIP vectors of any two names are much alike (cosines of 0.7 to 0.99): the class is in small differences, which a freshly
+made layer would drown in its bias. Axes: K classes, N samples of each, D feature width, E text width.
+"""
+
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+TYPICAL_LENGTH = 3.0  # root mean square of the standardised rows
+
+
+class FeatureGenerator(Protocol):
+    """What turns class text and noise into synthetic features."""
+
+    noise_width: int
+
+    def __call__(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
+        """Return one synthetic feature for each noise vector."""
+
+
+class Standardised(nn.Module):
+    """A generator behind a fixed affine map that gives the class texts it was made with mean 0 and a typical length."""
+
+    offset: Tensor
+    scale: Tensor
+
+    def __init__(self, generator: nn.Module, text: Float[Tensor, "K E"]) -> None:
+        super().__init__()
+        if len(text) < 2:
+            raise ValueError(f"{len(text)} class texts: pass at least two, what they share is taken away")
+        self.generator = generator
+        self.noise_width: int = generator.noise_width  # type: ignore[assignment]
+        self.register_buffer("offset", text.mean(dim=0))
+        length = (text - text.mean(dim=0)).square().sum(dim=1).mean().sqrt()
+        self.register_buffer("scale", TYPICAL_LENGTH / length.clamp_min(torch.finfo(text.dtype).tiny))
+
+    def forward(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
+        """Return one synthetic feature for each noise vector; `text` is raw, as the class table's."""
+        synthetic: Tensor = self.generator((text - self.offset) * self.scale, noise)
+        return synthetic
