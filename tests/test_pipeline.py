@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cluster.storage import Manifest
 from jobs.__main__ import main
 from pading.classes import ClassTable

@@ -1,9 +1,10 @@
 """Class text as a generator reads it: without what all names share, and on a scale that a linear layer can use.
 
-CLIP vectors of any two names are much alike (cosines of 0.7 to 0.99): the class is in small differences, which a freshly
-made layer would drown in its bias. Axes: K classes, N samples of each, D feature width, E text width.
+CLIP vectors of any two names are much alike (cosines of 0.7 to 0.99): the class is in small differences, which a
+freshly made layer would drown in its bias. Axes: K classes, N samples of each, D feature width, E text width.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
@@ -17,6 +18,9 @@ class FeatureGenerator(Protocol):
     """What turns class text and noise into synthetic features."""
 
     noise_width: int
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield what is trained."""
 
     def __call__(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
         """Return one synthetic feature for each noise vector."""

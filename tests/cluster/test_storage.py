@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from cluster.storage import Manifest, RunDir, file_digest, write_json, written_whole
 
 

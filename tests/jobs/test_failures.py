@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from jobs.failures import exit_code, root_cause
 
 

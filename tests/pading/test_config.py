@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+
 from pading.config import from_plain, override, to_plain
 
 

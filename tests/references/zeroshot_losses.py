@@ -97,7 +97,9 @@ def attention(
         attended = np.zeros(width)
         for head in range(heads):
             part = slice(head * size, (head + 1) * size)
-            raised = [math.exp(query[part] @ linear("key", p)[part] / math.sqrt(size) / temperature) for p in primitives]
+            raised = [
+                math.exp(query[part] @ linear("key", p)[part] / math.sqrt(size) / temperature) for p in primitives
+            ]
             for primitive, value in zip(primitives, raised, strict=True):
                 attended[part] += value / sum(raised) * linear("value", primitive)[part]
         for n in range(noise.shape[1]):
