@@ -1,6 +1,6 @@
 """Where a training step of the tiny segmenter spends its time: 32 images of 96 px on two cores, bfloat16 convolutions.
 
-Two processes of one thread take 16 images each at the same time, as the demo trains, but do not exchange gradients (3 MB).
+Two processes of one thread take 16 images each at once, as the demo trains, without exchanging gradients (3 MB).
 The peer is the prototype that this segmenter replaces, a mask transformer of the same width, queries, layers and
 losses: 0.35 s a step on two cores, a figure noted down then and not measured again here.
 """

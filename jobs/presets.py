@@ -100,7 +100,7 @@ class SweepConfig:
 
     trials: int = 8
     concurrent: int = 2
-    reports: int = 2  # scores per trial; each costs a classifier fit
+    holdouts: int = 3  # different hold-outs that a trial's score is the mean of
     holdout_fraction: float = 0.2
 
 
@@ -192,6 +192,7 @@ def smoke() -> PipelineConfig:
             "pretrain.batch_size": 8,
             "pretrain.warmup_steps": 1,
             "sweep.trials": 2,
+            "sweep.holdouts": 1,
             "method.generator.steps": 20,
             "method.classifier.steps": 20,
             "method.projection.steps": 20,

@@ -30,6 +30,7 @@ from pading.data.audit import LeakAudit
 from pading.data.batch import Batch, augment, batch_arrays
 from pading.randomness import derive_seed, generator_for
 from pading.segmenter.criterion import criterion
+from pading.segmenter.initialisation import initialise
 from pading.segmenter.optimisation import adamw, learning_rate_factor
 from pading.segmenter.segmenter import Segmenter
 from pading.segmenter.targets import targets_from_batch
@@ -116,9 +117,8 @@ def train_worker(settings: dict[str, Any]) -> None:
 
 def build_engine(config: PipelineConfig, classes: ClassTable) -> tuple[Engine, Segmenter]:
     """Return an engine around a segmenter whose first weights depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(config.seed, "segmenter"))
-        segmenter = Segmenter(config.segmenter, classes.num_classes)
+    untrained = Segmenter(config.segmenter, classes.num_classes)
+    segmenter = initialise(untrained, generator_for(config.seed, "segmenter"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     segmenter.to(device)
     settings = config.pretrain

@@ -36,7 +36,7 @@ def search(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, A
         classes=shard_classes(run_dir),
         config=config.method,
         holdout_fraction=config.sweep.holdout_fraction,
-        reports=config.sweep.reports,
+        holdouts=config.sweep.holdouts,
         seed=config.seed,
     )
     records = sweep(

@@ -7,7 +7,7 @@ import torch
 from ray import tune
 from ray.tune.search.optuna import OptunaSearch
 
-from tuning.space import Space
+from tuning.space import Space, current_point
 from tuning.trial import OBJECTIVE, TrialInputs, run_trial
 
 
@@ -16,7 +16,8 @@ def sweep(
 ) -> list[dict[str, Any]]:
     """Run the search and return one record per trial, best first: settings, score, state, seconds.
 
-    Trials that fail are reported and the search goes on; a killed search started again under the same name continues.
+    The settings as they are compete as the first trial. Trials that fail are reported and the search goes on; a killed
+    search started again under the same name continues.
 
     Raises:
         RuntimeError: if no trial ended with a score.
@@ -32,7 +33,7 @@ def sweep(
             tune_config=tune.TuneConfig(
                 metric=OBJECTIVE,
                 mode="max",
-                search_alg=OptunaSearch(seed=seed),
+                search_alg=OptunaSearch(seed=seed, points_to_evaluate=[current_point(inputs.config, space)]),
                 num_samples=trials,
                 max_concurrent_trials=concurrent,
             ),
