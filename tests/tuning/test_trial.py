@@ -9,7 +9,7 @@ from tuning.trial import OBJECTIVE, TrialInputs, run_trial
 
 def inputs(holdouts: int = 2, seed: int = 0) -> TrialInputs:
     world = world_of_combinations()
-    steps = {"generator.steps": 12, "classifier.steps": 12, "primitive.num_primitives": 8, "primitive.heads": 2}
+    steps = {"generator.steps": 60, "classifier.steps": 60, "primitive.num_primitives": 8, "primitive.heads": 2}
     return TrialInputs(
         embeddings=world.train.embeddings.numpy(),
         labels=world.train.labels.numpy(),
