@@ -171,7 +171,7 @@ def shapes() -> PipelineConfig:
             "embed.clip.num_crops": 6000,
             "embed.clip.steps": 300,
             "shapes.num_train": 8000,
-            "pretrain.epochs": 16,
+            "pretrain.epochs": 13,
             "pretrain.turns": True,
         },
     )
@@ -209,9 +209,11 @@ def coco_mini() -> PipelineConfig:
             "data.classes": "coco-panoptic-119-14",
             "data.images_per_shard": 16,
             "data.input_px": 128,
+            "segmenter.queries": 32,
             "pretrain.epochs": 40,
             "pretrain.batch_size": 8,
-            "sweep.trials": 4,
+            "sweep.trials": 3,
+            "fit.seeds": (0,),
         },
     )
 

@@ -9,7 +9,16 @@ from tuning.trial import OBJECTIVE, TrialInputs, run_trial
 
 def inputs(holdouts: int = 2, seed: int = 0) -> TrialInputs:
     world = world_of_combinations()
-    steps = {"generator.steps": 60, "classifier.steps": 60, "primitive.num_primitives": 8, "primitive.heads": 2}
+    steps = {
+        "generator.steps": 200,
+        "generator.learning_rate": 1e-2,
+        "generator.structure_weight": 0.0,
+        "classifier.steps": 150,
+        "classifier.learning_rate": 2e-2,
+        "classifier.unseen_weight": 20.0,
+        "primitive.num_primitives": 8,
+        "primitive.heads": 2,
+    }
     return TrialInputs(
         embeddings=world.train.embeddings.numpy(),
         labels=world.train.labels.numpy(),
@@ -34,7 +43,7 @@ def test_a_trial_reports_the_mean_so_far_after_each_hold_out() -> None:
 
 
 def test_a_trial_depends_on_its_settings_and_its_seed_alone() -> None:
-    settings = {"generator.tau": 0.3, "classifier.unseen_weight": 30.0}
+    settings = {"generator.bandwidth_factor": 2.0, "classifier.unseen_weight": 60.0}
     assert list(run_trial(inputs(), settings)) == list(run_trial(inputs(), settings))
     assert list(run_trial(inputs(), settings)) != list(run_trial(inputs(seed=1), settings))
     assert list(run_trial(inputs(), settings)) != list(run_trial(inputs(), {}))
