@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     default = Run(config=PRESETS[preset]())
     run = tyro.cli(Run, default=default, args=rest, prog=f"pading {verb} {preset}", description=PRESETS[preset].__doc__)
-    run_dir = RunDir(run.run_dir or Path("runs") / preset)
+    run_dir = RunDir((run.run_dir or Path("runs") / preset).absolute())  # workers may start elsewhere
     first, last = (run.from_stage, run.until) if verb == "run" else (verb, verb)
     if run.dry_run:
         return exit_code(lambda: plan(run.config, run_dir, first=first, last=last, force=run.force), trace=None)

@@ -47,7 +47,7 @@ def predict(command: Predict) -> None:
     Raises:
         ValueError: if the run has no such method, or a file is not a photo.
     """
-    run_dir = RunDir(command.run_dir)
+    run_dir = RunDir(command.run_dir.absolute())
     config, classes = read_config(run_dir), shard_classes(run_dir)
     rows = {(row["method"], row["seed"]): row["folder"] for row in fitted_rows(run_dir)}
     if (command.method, command.seed) not in rows:
