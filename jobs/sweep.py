@@ -1,5 +1,6 @@
 """Stage `sweep`: search generator settings over the cached features; the winner feeds `fit`."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from cluster.storage import RunDir, write_json
 from jobs.cache import feature_files
 from jobs.embed import read_embeddings
 from jobs.presets import PipelineConfig
-from jobs.progress import say
+from jobs.progress import Progress, say
 from jobs.shard import shard_classes
 from pading.config import override
 from pading.segmenter.weights import load_segmenter
@@ -47,6 +48,7 @@ def search(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, A
         storage=run_dir.work("sweep").resolve(),
         name="trials",
         seed=config.seed,
+        on_trial=Progress("trials", config.sweep.trials).update,
     )
     best = records[0]
     write_json(folder / TRIALS, records)
@@ -57,7 +59,5 @@ def search(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, A
 
 def winning_method(config: PipelineConfig, run_dir: RunDir) -> MethodConfig:
     """Return the method settings with the sweep's winner applied."""
-    import json
-
     best = json.loads((run_dir.artefact("sweep") / BEST).read_text())
     return override(config.method, best["settings"])

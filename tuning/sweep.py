@@ -1,5 +1,6 @@
 """The search: Ray Tune over plain function trials that read cached features from the object store."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,17 @@ from tuning.trial import OBJECTIVE, TrialInputs, run_trial
 
 
 def sweep(
-    inputs: TrialInputs, space: Space, *, trials: int, concurrent: int, storage: Path, name: str, seed: int
+    inputs: TrialInputs,
+    space: Space,
+    *,
+    trials: int,
+    concurrent: int,
+    storage: Path,
+    name: str,
+    seed: int,
+    on_trial: Callable[[int], None],
 ) -> list[dict[str, Any]]:
-    """Run the search and return one record per trial, best first: settings, score, state, seconds.
+    """Run the search and return one record per trial, best first: settings, score, error, seconds.
 
     The settings as they are compete as the first trial. Trials that fail are reported and the search goes on; a killed
     search started again under the same name continues.
@@ -37,7 +46,7 @@ def sweep(
                 num_samples=trials,
                 max_concurrent_trials=concurrent,
             ),
-            run_config=tune.RunConfig(name=name, storage_path=str(storage), verbose=0),
+            run_config=tune.RunConfig(name=name, storage_path=str(storage), verbose=0, callbacks=[_Ended(on_trial)]),
         )
     results = tuner.fit()
     records = [
@@ -53,6 +62,26 @@ def sweep(
     if all(record[OBJECTIVE] is None for record in records):
         raise RuntimeError(f"none of {len(records)} trials ended with a score; the first error: {records[0]['error']}")
     return sorted(records, key=lambda record: -(-1.0 if record[OBJECTIVE] is None else record[OBJECTIVE]))
+
+
+class _Ended(tune.Callback):
+    """Tells how many trials have ended, well or not."""
+
+    def __init__(self, on_trial: Callable[[int], None]) -> None:
+        self.on_trial = on_trial
+        self.ended = 0
+
+    def _one_more(self) -> None:
+        self.ended += 1
+        self.on_trial(self.ended)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Count a trial that ran to its end."""
+        self._one_more()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Count a trial that failed."""
+        self._one_more()
 
 
 def _trainable(settings: dict[str, Any], inputs: TrialInputs) -> None:
