@@ -48,4 +48,5 @@ def _quiet_data() -> None:
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # the wrapper would lose which file was bad and why
     logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -15,8 +15,8 @@ from pading.config import override
 from pading.segmenter.weights import load_segmenter
 from pading.zeroshot.features import read_features
 from pading.zeroshot.methods import MethodConfig
-from tuning.space import pading_space
-from tuning.sweep import sweep
+from tuning.space import current_point, pading_space
+from tuning.sweep import sweep, winner
 from tuning.trial import OBJECTIVE, TrialInputs
 
 BEST, TRIALS = "best.json", "trials.json"
@@ -50,10 +50,12 @@ def search(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, A
         seed=config.seed,
         on_trial=Progress("trials", config.sweep.trials).update,
     )
-    best = records[0]
+    best = winner(records, current_point(config.method, pading_space()))
     write_json(folder / TRIALS, records)
     write_json(folder / BEST, best)
-    say(f"  {len(records)} trials, best {OBJECTIVE} on pseudo-unseen classes {best[OBJECTIVE]:.3f}: {best['settings']}")
+    say(
+        f"  {len(records)} trials, chosen {OBJECTIVE} on pseudo-unseen classes {best[OBJECTIVE]:.3f}: {best['settings']}"
+    )
     return {"trials": len(records), "failed": sum(record["error"] is not None for record in records)}
 
 

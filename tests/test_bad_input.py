@@ -31,7 +31,7 @@ def plant_segment_id(root: Path) -> str:
 def remove_photo(root: Path) -> str:
     photo = _kept_photo(root)
     photo.unlink()
-    return rf"{photo.name}: is missing; .* download or unpack it again"
+    return rf"{photo.name}: is missing, but .*; download or unpack it again"
 
 
 def remove_folder(root: Path) -> str:

@@ -21,5 +21,5 @@ def pading_space() -> dict[str, Any]:
         "generator.structure_weight": tune.loguniform(1e-3, 0.3),
         "generator.tau": tune.loguniform(0.03, 0.5),
         "generator.bandwidth_factor": tune.loguniform(1.0, 16.0),
-        "classifier.unseen_weight": tune.loguniform(3.0, 60.0),
+        "classifier.unseen_weight": tune.loguniform(2.5, 20.0),
     }

@@ -1,5 +1,7 @@
 """The search: Ray Tune over plain function trials that read cached features from the object store."""
 
+import math
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from ray import tune
 from ray.tune.search.optuna import OptunaSearch
 
 from tuning.space import Space, current_point
-from tuning.trial import OBJECTIVE, TrialInputs, run_trial
+from tuning.trial import HOLDOUT, OBJECTIVE, TrialInputs, run_trial
 
 
 def sweep(
@@ -53,7 +55,9 @@ def sweep(
         {
             "settings": result.config or {},
             OBJECTIVE: (result.metrics or {}).get(OBJECTIVE),
-            "metrics": {key: value for key, value in (result.metrics or {}).items() if "accuracy/" in key},
+            "metrics": {
+                key: value for key, value in (result.metrics or {}).items() if key.startswith(("accuracy/", HOLDOUT))
+            },
             "seconds": (result.metrics or {}).get("time_total_s"),
             "error": str(result.error) if result.error else None,
         }
@@ -62,6 +66,25 @@ def sweep(
     if all(record[OBJECTIVE] is None for record in records):
         raise RuntimeError(f"none of {len(records)} trials ended with a score; the first error: {records[0]['error']}")
     return sorted(records, key=lambda record: -(-1.0 if record[OBJECTIVE] is None else record[OBJECTIVE]))
+
+
+def winner(records: list[dict[str, Any]], current: dict[str, Any]) -> dict[str, Any]:
+    """Return the best record, unless its lead over the `current` settings is within the noise of the hold-outs.
+
+    Both saw the same hold-outs, so their scores are compared in pairs: the mean difference must exceed its standard
+    error. With fewer than two hold-outs there is no error to compare with, and the best record wins.
+    """
+    start = next(
+        (record for record in records if record["settings"] == current and record[OBJECTIVE] is not None), None
+    )
+    if start is None:
+        return records[0]
+    shared = [key for key in start["metrics"] if key.startswith(HOLDOUT) and key in records[0]["metrics"]]
+    differences = [records[0]["metrics"][key] - start["metrics"][key] for key in shared]
+    if len(differences) < 2:
+        return records[0]
+    error = statistics.stdev(differences) / math.sqrt(len(differences))
+    return records[0] if statistics.fmean(differences) > error else start
 
 
 class _Ended(tune.Callback):

@@ -17,6 +17,7 @@ from pading.zeroshot.methods import MethodConfig
 from pading.zeroshot.pseudo_unseen import hold_out_classes, pseudo_unseen_score
 
 OBJECTIVE = "accuracy/hm"
+HOLDOUT = "holdout/"  # + number: the objective on one hold-out
 SCORED_SHARE = 0.25  # of the images: never fitted on, in any trial
 
 
@@ -56,4 +57,5 @@ def run_trial(inputs: TrialInputs, settings: Mapping[str, Any]) -> Iterator[dict
             "pading", config, fitted_on, scored_on, text, inputs.classes, held_out, head, seed
         )
         scores.append({name: value for name, value in metrics.items() if name.startswith("accuracy/")})
-        yield {name: statistics.fmean(score[name] for score in scores) for name in scores[0]}
+        means = {name: statistics.fmean(score[name] for score in scores) for name in scores[0]}
+        yield means | {f"{HOLDOUT}{index}": score[OBJECTIVE] for index, score in enumerate(scores)}

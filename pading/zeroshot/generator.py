@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pading.zeroshot.dropout import drop
 from pading.zeroshot.initialise import initialise_linear
 
 
@@ -19,7 +20,8 @@ class PrimitiveConfig:
 
     num_primitives: int = 400  # PADing, Sec. 4.1
     heads: int = 8  # PADing's code
-    attention_temperature: float = 30.0  # 1 is the usual attention; see PrimitiveGenerator
+    attention_temperature: float = 100.0  # 1 is the usual attention; see PrimitiveGenerator
+    dropout: float = 0.0  # none in eq. (2); PADing's code has 0.1, for the semantic task 0.3
 
     def __post_init__(self) -> None:
         if self.num_primitives < 1 or self.heads < 1 or self.attention_temperature <= 0:
@@ -27,6 +29,8 @@ class PrimitiveConfig:
                 f"{self.num_primitives} primitives, {self.heads} heads, attention temperature "
                 f"{self.attention_temperature}: all must be positive"
             )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}: it is a probability below 1")
 
 
 class PrimitiveGenerator(nn.Module):
@@ -34,6 +38,9 @@ class PrimitiveGenerator(nn.Module):
 
     One multi-head block whose heads are concatenated; the primitives P are learned and do not attend to one another.
     Text and primitives alone decide the attention, so it is computed once a class, not once a sample.
+
+    Dropout before the output layer widens the samples, as the released generator's does; real features of new images
+    spread more than those of the images that the segmenter was trained on. Its mask is read from a second half of Z.
 
     Attention logits are divided by a temperature besides the usual square root of the width. Sharp attention lets each
     seen class have primitives of its own, which is memory: unseen classes then get mixtures that mean nothing
@@ -44,7 +51,8 @@ class PrimitiveGenerator(nn.Module):
         super().__init__()
         if width % config.heads:
             raise ValueError(f"feature width {width} is not a multiple of {config.heads} heads: choose other heads")
-        self.noise_width = width
+        self.noise_width = 2 * width if config.dropout else width
+        self.width, self.dropout = width, config.dropout
         self.heads = config.heads
         self.attention_scale = (width // config.heads) ** -0.5 / config.attention_temperature
         self.text = nn.Linear(text_width, width)
@@ -65,7 +73,8 @@ class PrimitiveGenerator(nn.Module):
             scale=self.attention_scale,
         )
         assembled = text + attended.transpose(0, 1).flatten(1)  # (K, D)
-        synthetic: Tensor = self.output(assembled.unsqueeze(1) + noise)
+        noisy = drop(assembled.unsqueeze(1) + noise[..., : self.width], noise[..., self.width :], self.dropout)
+        synthetic: Tensor = self.output(noisy)
         return synthetic
 
     def _split(self, rows: Float[Tensor, "R D"]) -> Float[Tensor, "heads R d"]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pading.zeroshot.dropout import drop
 from pading.zeroshot.initialise import initialise_linear
 
 
@@ -18,22 +19,24 @@ class GmmnConfig:
     """Shape of the network."""
 
     hidden: int = 256  # ZS3's code
+    dropout: float = 0.0  # 0.4 in PADing's copy, 0.5 in ZS3; none, as in eq. (2) of the primitives it is compared with
 
     def __post_init__(self) -> None:
-        if self.hidden < 1:
-            raise ValueError(f"hidden width is {self.hidden}: it must be positive")
+        if self.hidden < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(f"hidden width {self.hidden} and dropout {self.dropout}: positive, and in [0, 1)")
 
 
 class Gmmn(nn.Module):
     """Two linear layers with a leaky ReLU between them, from class text and noise to a feature.
 
-    Differs from ZS3 in the noise (unit Gaussian of the feature's width, as the primitive generator's) and in having no
-    dropout; see the fairness note of `methods`.
+    Differs from ZS3 in the noise: unit Gaussian of the feature's width, as the primitive generator's. Dropout is a
+    second source of noise: the generator stays in training mode when it is sampled, as in PADing's code.
     """
 
     def __init__(self, config: GmmnConfig, text_width: int, width: int, randomness: torch.Generator) -> None:
         super().__init__()
-        self.noise_width = width
+        self.noise_width = width + (config.hidden if config.dropout else 0)
+        self.width, self.dropout = width, config.dropout
         self.hidden = nn.Linear(text_width + width, config.hidden)
         self.output = nn.Linear(config.hidden, width)
         initialise_linear(self, randomness)
@@ -41,6 +44,7 @@ class Gmmn(nn.Module):
     def forward(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
         """Return one synthetic feature for each noise vector."""
         text = text.unsqueeze(1).expand(-1, noise.shape[1], -1)
-        hidden = F.leaky_relu(self.hidden(torch.cat([text, noise], dim=2)), 0.2)
+        hidden = F.leaky_relu(self.hidden(torch.cat([text, noise[..., : self.width]], dim=2)), 0.2)
+        hidden = drop(hidden, noise[..., self.width :], self.dropout)
         synthetic: Tensor = self.output(hidden)
         return synthetic

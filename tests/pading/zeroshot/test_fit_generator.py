@@ -14,7 +14,7 @@ SHORT = GeneratorFitConfig(steps=25, report_every=10, classes_per_step=4, rows_p
 
 
 def primitives(seed=0):
-    config = PrimitiveConfig(num_primitives=20, heads=2, attention_temperature=1.0)
+    config = PrimitiveConfig(dropout=0.0, num_primitives=20, heads=2, attention_temperature=1.0)
     return PrimitiveGenerator(config, TEXT_WIDTH, WIDTH, generator_for(seed, "weights"))
 
 
@@ -48,7 +48,9 @@ def test_reported_loss_is_the_sum_of_its_terms():
 @pytest.mark.parametrize("kind", ["gmmn", "primitive"])
 def test_synthetic_features_move_to_the_real_class_means(kind):
     world = world_of_combinations()
-    generator = primitives() if kind == "primitive" else Gmmn(GmmnConfig(), TEXT_WIDTH, WIDTH, generator_for(0))
+    generator = (
+        primitives() if kind == "primitive" else Gmmn(GmmnConfig(dropout=0.0), TEXT_WIDTH, WIDTH, generator_for(0))
+    )
     config = dataclasses.replace(SHORT, steps=300, learning_rate=3e-3)
     real = torch.stack([world.train.embeddings[world.train.labels == k].mean(dim=0) for k in world.classes.seen])
 

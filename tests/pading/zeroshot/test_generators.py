@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from pading.randomness import generator_for
+from pading.zeroshot.dropout import drop
 from pading.zeroshot.generator import PrimitiveConfig, PrimitiveGenerator
 from pading.zeroshot.gmmn import Gmmn, GmmnConfig
 from tests.references import zeroshot_losses as reference
@@ -10,8 +11,8 @@ from tests.references import zeroshot_losses as reference
 def build(kind, seed=0):
     randomness = generator_for(seed, "test")
     if kind == "gmmn":
-        return Gmmn(GmmnConfig(hidden=10), 5, 8, randomness)
-    return PrimitiveGenerator(PrimitiveConfig(num_primitives=7, heads=2), 5, 8, randomness)
+        return Gmmn(GmmnConfig(hidden=10, dropout=0.0), 5, 8, randomness)
+    return PrimitiveGenerator(PrimitiveConfig(dropout=0.0, num_primitives=7, heads=2), 5, 8, randomness)
 
 
 def inputs():
@@ -21,7 +22,7 @@ def inputs():
 
 @pytest.mark.parametrize("temperature", [1.0, 7.0])
 def test_primitive_generator_equals_the_literal_equations(temperature):
-    config = PrimitiveConfig(num_primitives=7, heads=2, attention_temperature=temperature)
+    config = PrimitiveConfig(dropout=0.0, num_primitives=7, heads=2, attention_temperature=temperature)
     generator = PrimitiveGenerator(config, 5, 8, generator_for(0, "test")).double()
     torch.nn.init.normal_(generator.query.bias, generator=generator_for(2))  # zero biases would hide a missing one
     text, noise = inputs()
@@ -64,7 +65,38 @@ def test_first_weights_depend_on_the_generator_alone(kind):
 def test_impossible_shapes_are_refused():
     with pytest.raises(ValueError, match="0 primitives"):
         PrimitiveConfig(num_primitives=0)
-    with pytest.raises(ValueError, match="hidden width is 0"):
+    with pytest.raises(ValueError, match="hidden width 0"):
         GmmnConfig(hidden=0)
     with pytest.raises(ValueError, match="width 8 is not a multiple of 3 heads"):
         PrimitiveGenerator(PrimitiveConfig(heads=3), 5, 8, generator_for(0))
+
+
+def test_dropout_zeroes_the_asked_share_and_keeps_the_mean():
+    noise = torch.randn(200_000, generator=generator_for(4))
+    dropped = drop(torch.ones(200_000), noise, 0.3)
+    assert dropped.unique().tolist() == pytest.approx([0, 1 / 0.7])
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.3, abs=0.005)  # five standard deviations
+    assert drop(noise, noise, 0.0) is noise
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        Gmmn(GmmnConfig(hidden=10, dropout=0.4), 5, 8, generator_for(0)),
+        PrimitiveGenerator(PrimitiveConfig(dropout=0.3, num_primitives=7, heads=2), 5, 8, generator_for(0)),
+    ],
+    ids=["gmmn", "primitive"],
+)
+def test_with_dropout_a_sample_is_still_a_function_of_its_text_and_noise(generator):
+    text = torch.randn(3, 5, generator=generator_for(1))
+    noise = torch.randn(3, 4, generator.noise_width, generator=generator_for(2))
+    torch.testing.assert_close(generator(text, noise), generator(text, noise))
+    other = noise.clone()
+    other[..., generator.width :] *= -1  # another mask, the same Z
+    assert not torch.allclose(generator(text, other), generator(text, noise))
+
+
+@pytest.mark.parametrize("config", [lambda: GmmnConfig(dropout=1.0), lambda: PrimitiveConfig(dropout=-0.1)])
+def test_a_dropout_that_is_no_probability_is_refused(config):
+    with pytest.raises(ValueError, match="dropout"):
+        config()
