@@ -53,9 +53,7 @@ def search(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, A
     best = winner(records, current_point(config.method, pading_space()))
     write_json(folder / TRIALS, records)
     write_json(folder / BEST, best)
-    say(
-        f"  {len(records)} trials, chosen {OBJECTIVE} on pseudo-unseen classes {best[OBJECTIVE]:.3f}: {best['settings']}"
-    )
+    say(f"  {len(records)} trials; chosen ({OBJECTIVE} {best[OBJECTIVE]:.3f} on held-out classes): {best['settings']}")
     return {"trials": len(records), "failed": sum(record["error"] is not None for record in records)}
 
 
