@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pading.data.errors import DataError
 from pading.data.images import MAX_PIXELS, decode_label_map, decode_photo, encode_label_map, open_photo
-from pading.data.sample import Sample, Segment
+from pading.data.sample import Sample, segments_from_plain, segments_to_plain
 
 SCHEMA_VERSION = "1"
 VERSION_KEY = b"pading.shard_version"
@@ -60,15 +60,7 @@ def encode_row(jpeg: bytes, sample: Sample) -> dict[str, Any]:
         "width": width,
         "image": jpeg,
         "label_map": encode_label_map(sample.label_map, len(sample.segments)),
-        "segments": [
-            {
-                "segment_id": segment.segment_id,
-                "class_index": segment.class_index,
-                "is_crowd": segment.is_crowd,
-                "area_px": segment.area_px,
-            }
-            for segment in sample.segments
-        ],
+        "segments": segments_to_plain(sample.segments),
     }
 
 
@@ -89,15 +81,7 @@ def decode_row(row: Mapping[str, Any], max_pixels: int = MAX_PIXELS) -> Sample:
         file_name=str(row["file_name"]),
         image=np.asarray(decode_photo(photo, file)),
         label_map=label_map,
-        segments=tuple(
-            Segment(
-                segment_id=int(segment["segment_id"]),
-                class_index=int(segment["class_index"]),
-                is_crowd=bool(segment["is_crowd"]),
-                area_px=int(segment["area_px"]),
-            )
-            for segment in row["segments"]
-        ),
+        segments=segments_from_plain(row["segments"]),
     )
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Float32, Int8, UInt16
 
-from pading.data.sample import Segment
+from pading.data.sample import Segment, segments_from_plain, segments_to_plain
 
 MASK_LOGIT_STEP = 1 / 12  # 127 steps reach a logit of 10.6, a probability of 0.99997
 PREDICTION_VERSION = 1
@@ -121,15 +121,7 @@ def to_row(prediction: ImagePrediction) -> dict[str, Any]:
         "query_embeddings": prediction.query_embeddings.astype("<f4").tobytes(),
         "mask_logits": codec.compress(prediction.mask_logits.tobytes(), asbytes=True),
         "label_map": codec.compress(prediction.label_map.astype("<u2").tobytes(), asbytes=True),
-        "segments": [
-            {
-                "segment_id": segment.segment_id,
-                "class_index": segment.class_index,
-                "is_crowd": segment.is_crowd,
-                "area_px": segment.area_px,
-            }
-            for segment in prediction.segments
-        ],
+        "segments": segments_to_plain(prediction.segments),
     }
     return row | {"checksum": _checksum(row)}
 
@@ -163,15 +155,7 @@ def from_row(row: dict[str, Any]) -> ImagePrediction:
         query_embeddings=_array("query_embeddings", row["query_embeddings"], "<f4", embedding_shape),
         mask_logits=_decompressed("mask_logits", row["mask_logits"], "i1", mask_shape),
         label_map=_decompressed("label_map", row["label_map"], "<u2", (height, width)),
-        segments=tuple(
-            Segment(
-                segment_id=int(segment["segment_id"]),
-                class_index=int(segment["class_index"]),
-                is_crowd=bool(segment["is_crowd"]),
-                area_px=int(segment["area_px"]),
-            )
-            for segment in row["segments"]
-        ),
+        segments=segments_from_plain(row["segments"]),
     )
 
 
