@@ -2,7 +2,16 @@
 
 from collections import Counter
 
-from pading.shapes.classes import PATTERNS, SHAPES, UNSEEN_STUFF, UNSEEN_THINGS, class_parts, class_pool, shapes_classes
+from pading.shapes.classes import (
+    PATTERNS,
+    SHAPES,
+    UNSEEN_STUFF,
+    UNSEEN_THINGS,
+    class_parts,
+    class_pool,
+    shapes_classes,
+    shapes_thing_classes,
+)
 
 TABLE = shapes_classes()
 
@@ -39,3 +48,13 @@ def test_pools_divide_the_classes():
     pools = [class_pool(is_thing=thing, is_seen=seen) for thing in (True, False) for seen in (True, False)]
     assert sorted(index for pool in pools for index in pool) == list(range(33))
     assert sorted(class_pool(is_thing=False)) == list(range(24, 33))
+
+
+def test_the_instance_table_is_the_things_seen_before_unseen_with_their_own_ids():
+    things, table = shapes_thing_classes(), shapes_classes()
+    assert things.is_seen == (True,) * 19 + (False,) * 5
+    assert {things.names[index] for index in things.unseen} == set(UNSEEN_THINGS)
+    assert set(zip(things.names, things.coco_ids, strict=True)) == {
+        (table.names[index], table.coco_ids[index]) for index in class_pool(is_thing=True)
+    }
+    assert all(things.is_thing)

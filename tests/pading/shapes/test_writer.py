@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from pading.data.coco import load_sample, read_panoptic
+from pading.data.source import load, read
 from pading.shapes.classes import shapes_classes
 from pading.shapes.layout import ShapesConfig
 from pading.shapes.scene import render_scene
 from pading.shapes.writer import write_annotations, write_images, write_shapes_world
+from pading.splits import find_split
 
 CONFIG = ShapesConfig(num_train=40, num_val=6, seed=3)
 TABLE = shapes_classes()
@@ -103,10 +104,11 @@ def test_photos_look_like_their_scenes(world):
 
 
 def test_the_reader_of_coco_folders_takes_the_world(world):
-    records = read_panoptic(world, "train2017", TABLE)
+    split = find_split("shapes-panoptic")
+    records = read(world, split, "train")
     assert len(records) == CONFIG.num_train
     for index, record in enumerate(records):
-        _, sample = load_sample(record, TABLE)
+        sample = load(record, split, "train").sample
         scene = render_scene(CONFIG, "train", index)
         assert np.array_equal(sample.label_map, scene.label_map)
         assert sample.segments == scene.segments
