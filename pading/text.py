@@ -1,10 +1,12 @@
 """Text embeddings of class names: prompts to encode, the table as a file, the check against a class table.
 
-The tables are made by `jobs/clip.py`, or supplied by the user. Axes: K classes, E text width.
+The tables are made by `jobs/clip.py`, or read from the user's files by `text_files.py`. Axes: K classes, E text width.
 """
 
 import os
 import zipfile
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from pading.classes import ClassTable
+from pading.data.errors import DataError
 
 # The ensemble of PADing's published code; ZegFormer's differs in spelling only.
 PROMPT_TEMPLATES = (
@@ -44,6 +47,7 @@ class TextEmbeddings:
     model: str
     matrix: Float32[ndarray, "K E"]
     source: str = "text embeddings"
+    respelled: tuple[tuple[str, str], ...] = ()  # (class, name it was found under), where these differ; not saved
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.matrix):
@@ -72,7 +76,8 @@ class TextEmbeddings:
                 f"found {len(self.names)} with {len(mismatches)} mismatches ({shown}); "
                 "make the file again from this table, or choose the table that it was made for"
             )
-        return replace(self, names=table.names)
+        respelled = tuple(pair for pair in zip(table.names, self.names, strict=True) if pair[0] != pair[1])
+        return replace(self, names=table.names, respelled=self.respelled + respelled)
 
     def save(self, path: Path) -> None:
         """Write the table as `.npz`; equal tables give equal bytes, and a reader never sees half a file."""
@@ -96,38 +101,26 @@ class TextEmbeddings:
         """Read a `.npz` table and bring its rows to unit length.
 
         Raises:
-            ValueError: if an array is missing, or a row is zero or not finite.
+            DataError: if the file is damaged, or an array is missing.
+            ValueError: if a row is zero or not finite.
         """
-        with np.load(path, allow_pickle=False) as archive:
-            missing = sorted({"names", "templates", "model", "matrix"} - set(archive.files))
-            if missing:
-                raise ValueError(f"{path}: no array {', '.join(missing)}; a text embedding file has names and a matrix")
-            return TextEmbeddings(
-                names=tuple(archive["names"].tolist()),
-                templates=tuple(archive["templates"].tolist()),
-                model=str(archive["model"]),
-                matrix=unit_rows(archive["matrix"], str(path)),
-                source=str(path),
-            )
-
-
-def load_for_classes(path: Path, table: ClassTable, *, clean: bool = False) -> TextEmbeddings:
-    """Read the text embeddings of a class table from `.npz`, or from a bare `.npy` matrix in the table's order.
-
-    Raises:
-        ValueError: if the names, or the number of rows of a bare matrix, are not the table's.
-    """
-    if path.suffix != ".npy":
-        return TextEmbeddings.load(path).for_classes(table, clean=clean)
-    matrix = np.load(path, allow_pickle=False)
-    if matrix.ndim != 2 or len(matrix) != table.num_classes:
-        seen = f"{len(matrix)} rows" if matrix.ndim == 2 else f"shape {matrix.shape}"
-        raise ValueError(
-            f"{path} has {seen}, class table {table.name!r} has {table.num_classes}: "
-            "give a matrix with one row per class in the table's order, or a .npz that carries its names"
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                missing = sorted({"names", "templates", "model", "matrix"} - set(archive.files))
+                columns = {} if missing else {key: archive[key] for key in archive.files}
+        except Exception as error:  # a damaged archive or header raises anything, tokenize.TokenError among others
+            cause = f"is pickled, cut or no archive of arrays ({error})"
+            raise DataError(str(path), cause, "make the file again") from error
+        if missing:
+            what = f"no array {', '.join(missing)}"
+            raise DataError(str(path), what, "a text embedding file has names and a matrix")
+        return TextEmbeddings(
+            names=tuple(str(name) for name in columns["names"].ravel()),
+            templates=tuple(str(template) for template in columns["templates"].ravel()),
+            model=str(columns["model"]),
+            matrix=unit_rows(columns["matrix"], str(path)),
+            source=str(path),
         )
-    rows = unit_rows(matrix, str(path))
-    return TextEmbeddings(names=table.names, templates=(), model=path.stem, matrix=rows, source=str(path))
 
 
 def unit_rows(matrix: Float[ndarray, "K E"], source: str = "text embeddings") -> Float32[ndarray, "K E"]:
@@ -161,6 +154,18 @@ def prompts_for(name: str, templates: tuple[str, ...]) -> list[str]:
 
 def clean_name(name: str) -> str:
     """Return a COCO class name as a person says it, without suffixes and hyphens: "wall-other-merged" is "wall"."""
+    return ", ".join(_clean_synonym(synonym) for synonym in name.split(", "))
+
+
+def name_collisions(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return the groups of different names that `clean_name` makes one, such as "door" and "door-stuff"."""
+    groups = defaultdict(list)
+    for name in dict.fromkeys(names):
+        groups[clean_name(name)].append(name)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def _clean_synonym(name: str) -> str:
     while name.endswith(_BOOKKEEPING_SUFFIXES):
         name = name.rpartition("-")[0]
     return name.replace("-", " ")

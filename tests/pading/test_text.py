@@ -1,5 +1,4 @@
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pading.classes import ClassTable
-from pading.text import PROMPT_TEMPLATES, TextEmbeddings, clean_name, load_for_classes, prompts_for, unit_rows
+from pading.coco_classes import coco_panoptic_119_14, coco_stuff_156_15
+from pading.data.errors import DataError
+from pading.text import PROMPT_TEMPLATES, TextEmbeddings, clean_name, name_collisions, prompts_for, unit_rows
 
 NAMES = ("cat", "tree-merged", "sky-other-merged")
 
@@ -51,56 +52,42 @@ def test_equal_tables_give_equal_bytes(tmp_path: Path):
     assert len(digests) == 1
 
 
-def test_the_table_that_the_file_was_made_for_is_accepted(tmp_path: Path):
-    embeddings_of(*NAMES).save(tmp_path / "text.npz")
-    assert load_for_classes(tmp_path / "text.npz", table_of(*NAMES)).names == NAMES
+def test_the_table_that_the_rows_were_made_for_is_accepted():
+    assert embeddings_of(*NAMES).for_classes(table_of(*NAMES)).names == NAMES
 
 
-def test_clean_names_match_only_when_asked(tmp_path: Path):
-    embeddings_of("cat", "tree", "sky").save(tmp_path / "text.npz")
-    assert load_for_classes(tmp_path / "text.npz", table_of(*NAMES), clean=True).names == NAMES
+def test_clean_names_match_only_when_asked():
+    spoken = embeddings_of("cat", "tree", "sky")
+    matched = spoken.for_classes(table_of(*NAMES), clean=True)
+    assert matched.names == NAMES
+    assert matched.respelled == (("tree-merged", "tree"), ("sky-other-merged", "sky"))
     with pytest.raises(ValueError, match="row 1: expected 'tree-merged', found 'tree'"):
-        load_for_classes(tmp_path / "text.npz", table_of(*NAMES))
+        spoken.for_classes(table_of(*NAMES))
 
 
 def test_another_order_is_refused_by_name_and_file(tmp_path: Path):
     embeddings_of("tree-merged", "cat", "sky-other-merged").save(tmp_path / "text.npz")
     with pytest.raises(ValueError, match=r"text\.npz.*2 mismatches.*row 0: expected 'cat', found 'tree-merged'"):
-        load_for_classes(tmp_path / "text.npz", table_of(*NAMES))
+        TextEmbeddings.load(tmp_path / "text.npz").for_classes(table_of(*NAMES))
 
 
-def test_another_number_of_names_is_refused(tmp_path: Path):
-    embeddings_of("cat").save(tmp_path / "text.npz")
+def test_another_number_of_names_is_refused():
     with pytest.raises(ValueError, match="expected the 3 names of class table 'pets', found 1"):
-        load_for_classes(tmp_path / "text.npz", table_of(*NAMES))
+        embeddings_of("cat").for_classes(table_of(*NAMES))
 
 
-def test_a_bare_matrix_of_the_right_height_is_accepted_and_normalised(tmp_path: Path):
-    np.save(tmp_path / "bare.npy", np.array([[3, 4], [0, 2], [-1, 0]], np.float16))
-    embeddings = load_for_classes(tmp_path / "bare.npy", table_of(*NAMES))
-    np.testing.assert_array_equal(embeddings.matrix, np.array([[0.6, 0.8], [0, 1], [-1, 0]], np.float32))
-    assert (embeddings.names, embeddings.model) == (NAMES, "bare")
-
-
-@pytest.mark.parametrize(
-    ("matrix", "message"),
-    [
-        (np.ones((4, 2), np.float32), r"bare\.npy has 4 rows, class table 'pets' has 3: "),
-        (np.ones(3, np.float32), r"bare\.npy has shape \(3,\)"),
-        (np.ones((3, 2), np.int64), r"bare\.npy: expected a floating-point matrix, found int64"),
-        (np.array([[1, 0], [0, 0], [1, 1]], np.float32), r"bare\.npy: rows \[1\] are zero or not finite"),
-        (np.array([[1, 0], [0, 1], [1, np.nan]], np.float32), r"bare\.npy: rows \[2\] are zero or not finite"),
-    ],
-)
-def test_an_unusable_bare_matrix_is_refused(tmp_path: Path, matrix: np.ndarray, message: str):
-    np.save(tmp_path / "bare.npy", matrix)
-    with pytest.raises(ValueError, match=message):
-        load_for_classes(tmp_path / "bare.npy", table_of(*NAMES))
+@pytest.mark.parametrize("kept", [0, 10, 200, -1])
+def test_a_cut_file_is_refused(tmp_path: Path, kept: int):
+    embeddings_of(*NAMES).save(tmp_path / "text.npz")
+    whole = (tmp_path / "text.npz").read_bytes()
+    (tmp_path / "text.npz").write_bytes(whole[:kept])
+    with pytest.raises(DataError, match=r"text\.npz: is pickled, cut or no archive"):
+        TextEmbeddings.load(tmp_path / "text.npz")
 
 
 def test_pickled_objects_are_never_loaded(tmp_path: Path):
     np.savez(tmp_path / "text.npz", names=np.array(["cat"], object), templates=[""], model="", matrix=np.ones((1, 1)))
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(ValueError, match=r"text\.npz: is pickled.*allow_pickle=False"):
         TextEmbeddings.load(tmp_path / "text.npz")
 
 
@@ -155,13 +142,15 @@ def test_clean_names_are_spoken_names(name: str, spoken: str):
     assert clean_name(name) == spoken
 
 
-def test_clip_vectors_of_the_133_panoptic_classes_are_read(real_data: Path):
-    folder = real_data / "text_embeddings"
-    names = json.loads((real_data / "metadata" / "panoptic_coco_categories.json").read_text())
-    table = table_of(*(category["name"] for category in names))
-    matrix_file = folder / "derived_cocopanoptic133_clip_vitb16_from_zegclip_multi.npy"
-    matrix = load_for_classes(matrix_file, table).matrix
-    assert matrix.shape == (133, 512)
-    assert matrix[table.names.index("cat")] @ matrix[table.names.index("dog")] > np.median(matrix @ matrix.T)
-    with pytest.raises(ValueError, match="has 80 rows, class table 'pets' has 133"):
-        load_for_classes(folder / "detic_coco80_clip_vitb32_a+cname.npy", table)
+def test_every_synonym_is_cleaned():
+    assert clean_name("wall-other-merged, door-stuff") == "wall, door"
+
+
+def test_names_that_cleaning_makes_one_are_reported():
+    names = ("floor-other-merged", "door", "floor-other", "cat", "door-stuff", "cat")
+    assert name_collisions(names) == (("floor-other-merged", "floor-other"), ("door", "door-stuff"))
+
+
+@pytest.mark.parametrize("table", [coco_panoptic_119_14(), coco_stuff_156_15()], ids=lambda table: table.name)
+def test_the_published_names_stay_distinct_when_cleaned(table: ClassTable):
+    assert name_collisions(table.names) == ()
