@@ -12,6 +12,10 @@ class DataError(ValueError):
         return f"{self.file}: {self.what}; {self.remedy}"
 
 
+class OtherClassesError(DataError):
+    """An annotation file that means other classes: its labels would be wrong, whichever images are left out."""
+
+
 class MissingFileError(FileNotFoundError):
     """A file or folder that should be there; reads as "file: what; remedy"."""
 

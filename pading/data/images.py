@@ -7,7 +7,7 @@ import io
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import UInt16, UInt32
+from jaxtyping import UInt8, UInt16, UInt32
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -69,14 +69,45 @@ def decode_segment_ids(image: PngImageFile, file: str) -> UInt32[np.ndarray, "H 
     Raises:
         ValueError: if the PNG is not RGB, ends early or does not decode.
     """
-    if image.mode != "RGB":
-        raise DataError(
-            file, f"is a PNG of mode {image.mode}", "give the panoptic PNG, whose RGB colours are segment ids"
-        )
+    check_segment_colours(image, file)
     colours = _pixels(image, file)
     padded = np.zeros((*colours.shape[:2], 4), dtype=np.uint8)
     padded[..., :3] = colours
     return padded.view("<u4")[..., 0].astype(np.uint32, copy=False)
+
+
+def decode_class_values(image: PngImageFile, file: str) -> UInt8[np.ndarray, "H W"]:
+    """Return the 8-bit values of a grey PNG, or the palette indices of a coloured one; the colours mean nothing.
+
+    Raises:
+        ValueError: if the PNG is of another mode or depth, ends early or does not decode.
+    """
+    check_class_values(image, file)
+    return _pixels(image, file)
+
+
+def check_segment_colours(image: PngImageFile, file: str) -> None:
+    """Check the header of a panoptic PNG.
+
+    Raises:
+        ValueError: if the PNG is not RGB of 8 bits.
+    """
+    # Pillow keeps the upper half of 16-bit colours, which may be other ids.
+    if image.mode != "RGB" or image.tile[0].args != "RGB":
+        what = f"is a PNG of mode {image.mode}" + (" of 16 bits" if image.mode == "RGB" else "")
+        raise DataError(file, what, "give the panoptic PNG, whose RGB colours are segment ids")
+
+
+def check_class_values(image: PngImageFile, file: str) -> None:
+    """Check the header of a class map.
+
+    Raises:
+        ValueError: if the PNG is neither grey of 8 bits nor one with a palette.
+    """
+    # Pillow stretches grey of fewer than 8 bits to the full range, which would change the values.
+    if image.mode not in ("L", "P") or (image.mode == "L" and image.tile[0].args != "L"):
+        what = f"is a PNG of mode {image.mode}" + (" of fewer than 8 bits" if image.mode == "L" else "")
+        raise DataError(file, what, "give a class map: 8-bit grey, or with a palette")
 
 
 def decode_label_map(content: bytes, file: str, max_pixels: int = MAX_PIXELS) -> UInt16[np.ndarray, "H W"]:

@@ -1,4 +1,7 @@
-"""One image with its segments, decoded: what every reader returns and every writer takes."""
+"""One image with its segments, decoded: what every reader returns and every writer takes.
+
+Axes: L layers of overlapping segments, H W pixels.
+"""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -21,13 +24,38 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One RGB image; its label map says 0 = void and i + 1 = `segments[i]`."""
+    """One RGB image; its label maps say 0 = unlabelled and i + 1 = `segments[i]`.
+
+    Segments that overlap, as instances may, lie in different layers; each lies in exactly one. Panoptic and semantic
+    truth has one layer. Unlabelled is void there, and background in an instance sample.
+    """
 
     image_id: int
     file_name: str
     image: UInt8[np.ndarray, "H W 3"]
-    label_map: UInt16[np.ndarray, "H W"]
+    label_maps: UInt16[np.ndarray, "L H W"]
     segments: tuple[Segment, ...]
+
+    @property
+    def label_map(self) -> UInt16[np.ndarray, "H W"]:
+        """The only layer.
+
+        Raises:
+            ValueError: if there are several, so that no single map holds the truth.
+        """
+        return only_layer(self.label_maps, self.image_id)
+
+
+def only_layer(label_maps: UInt16[np.ndarray, "L H W"], image_id: int) -> UInt16[np.ndarray, "H W"]:
+    """Return the one layer of label maps.
+
+    Raises:
+        ValueError: if there are several.
+    """
+    if len(label_maps) != 1:
+        raise ValueError(f"image {image_id} has {len(label_maps)} layers of overlapping segments; read `label_maps`")
+    layer: np.ndarray = label_maps[0]
+    return layer
 
 
 def segments_to_plain(segments: Iterable[Segment]) -> list[dict[str, Any]]:

@@ -1,20 +1,24 @@
-"""The shard format: one parquet row is one image, photo as found, label map as a small PNG, segments as a list."""
+"""The shard format: one parquet row is one image, photo as found, label maps as small PNGs, segments as a list."""
 
+import contextlib
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow.fs import FileSystem, LocalFileSystem
 
-from pading.data.errors import DataError
-from pading.data.images import MAX_PIXELS, decode_label_map, decode_photo, encode_label_map, open_photo
+from pading.data.errors import DataError, MissingFileError
+from pading.data.images import MAX_PIXELS, decode_label_map, encode_label_map, open_photo
+from pading.data.jpeg import decode_jpeg
 from pading.data.sample import Sample, segments_from_plain, segments_to_plain
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 VERSION_KEY = b"pading.shard_version"
 SEGMENT_TYPE = pa.struct(
     [("segment_id", pa.int64()), ("class_index", pa.int32()), ("is_crowd", pa.bool_()), ("area_px", pa.int64())]
@@ -26,12 +30,13 @@ SHARD_SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("image", pa.binary()),
-        ("label_map", pa.binary()),
+        ("label_maps", pa.list_(pa.binary())),  # one grey PNG a layer
+        ("hidden_px", pa.int64()),  # pixels of unseen classes that were made void; 0 except in semantic training data
         ("segments", pa.list_(SEGMENT_TYPE)),
     ],
     metadata={VERSION_KEY: SCHEMA_VERSION},
 )
-ROWS_PER_GROUP = 64  # about 10 MB of COCO: what a reader holds in memory
+ROWS_PER_GROUP = 16  # about 3 MB of COCO: what a reader holds in memory
 # JPEG and PNG do not compress further; checksums let a reader notice a flipped bit.
 PARQUET_OPTIONS = {
     "compression": "none",
@@ -42,14 +47,14 @@ PARQUET_OPTIONS = {
 WRITE_AGAIN = "write the shards again"
 
 
-def encode_row(jpeg: bytes, sample: Sample) -> dict[str, Any]:
+def encode_row(jpeg: bytes, sample: Sample, hidden_px: int = 0) -> dict[str, Any]:
     """Return the shard row of an image; `pa.Table.from_pylist([row], schema=SHARD_SCHEMA)` takes it as it is.
 
     Raises:
         ValueError: if the label map refers to a segment that the sample lacks.
     """
-    height, width = sample.label_map.shape
-    if (highest := int(sample.label_map.max(initial=0))) > len(sample.segments):
+    _, height, width = sample.label_maps.shape
+    if (highest := int(sample.label_maps.max(initial=0))) > len(sample.segments):
         raise DataError(
             sample.file_name, f"label {highest} but {len(sample.segments)} segments", "give a segment for each label"
         )
@@ -59,7 +64,8 @@ def encode_row(jpeg: bytes, sample: Sample) -> dict[str, Any]:
         "height": height,
         "width": width,
         "image": jpeg,
-        "label_map": encode_label_map(sample.label_map, len(sample.segments)),
+        "label_maps": [encode_label_map(layer, len(sample.segments)) for layer in sample.label_maps],
+        "hidden_px": hidden_px,
         "segments": segments_to_plain(sample.segments),
     }
 
@@ -72,34 +78,38 @@ def decode_row(row: Mapping[str, Any], max_pixels: int = MAX_PIXELS) -> Sample:
     """
     file = row_name(row)
     photo = open_photo(io.BytesIO(row["image"]), file, max_pixels)
-    label_map = decode_row_labels(row, max_pixels)
-    if (photo.height, photo.width) != label_map.shape:
-        what = f"photo is {photo.width} x {photo.height}, label map {label_map.shape[1]} x {label_map.shape[0]}"
+    label_maps = decode_row_labels(row, max_pixels)
+    _, height, width = label_maps.shape
+    if (photo.height, photo.width) != (height, width):
+        what = f"photo is {photo.width} x {photo.height}, label map {width} x {height}"
         raise DataError(file, what, WRITE_AGAIN)
     return Sample(
         image_id=int(row["image_id"]),
         file_name=str(row["file_name"]),
-        image=np.asarray(decode_photo(photo, file)),
-        label_map=label_map,
+        image=decode_jpeg(row["image"], file, (height, width)),
+        label_maps=label_maps,
         segments=segments_from_plain(row["segments"]),
     )
 
 
 def decode_row_labels(row: Mapping[str, Any], max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Return the label map of a shard row, (H, W) uint16.
+    """Return the label maps of a shard row, (L, H, W) uint16.
 
     Raises:
         ValueError: if it is damaged, of another size than the row says, or has a label without a segment.
     """
     file = row_name(row)
-    label_map = decode_label_map(row["label_map"], file, max_pixels)
-    if label_map.shape != (row["height"], row["width"]):
-        height, width = label_map.shape
-        what = f"label map is {width} x {height}, but the row says {row['width']} x {row['height']}"
-        raise DataError(file, what, WRITE_AGAIN)
-    if (highest := int(label_map.max(initial=0))) > len(row["segments"]):
-        raise DataError(file, f"label {highest} but {len(row['segments'])} segments", WRITE_AGAIN)
-    return label_map
+    layers = [decode_label_map(layer, file, max_pixels) for layer in row["label_maps"]]
+    if not layers:
+        raise DataError(file, "has no label map", WRITE_AGAIN)
+    for layer in layers:
+        if layer.shape != (row["height"], row["width"]):
+            height, width = layer.shape
+            what = f"label map is {width} x {height}, but the row says {row['width']} x {row['height']}"
+            raise DataError(file, what, WRITE_AGAIN)
+        if (highest := int(layer.max(initial=0))) > len(row["segments"]):
+            raise DataError(file, f"label {highest} but {len(row['segments'])} segments", WRITE_AGAIN)
+    return np.stack(layers)
 
 
 def row_name(row: Mapping[str, Any]) -> str:
@@ -107,41 +117,73 @@ def row_name(row: Mapping[str, Any]) -> str:
     return f"{row['file_name']} (image id {row['image_id']})"
 
 
-def write_shard(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows to one parquet file in small row groups, under a temporary name until complete."""
+def write_shard(path: Path, rows: Iterable[Mapping[str, Any]]) -> tuple[int, ...]:
+    """Write rows to one parquet file and return the rows of each row group; no more than a row group is in memory.
+
+    The file is under a temporary name until it is complete.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    table = pa.Table.from_pylist(list(rows), schema=SHARD_SCHEMA)
+    rows_per_group = []
+    source = iter(rows)
     try:
-        pq.write_table(table, unfinished, row_group_size=ROWS_PER_GROUP, **PARQUET_OPTIONS)
+        with pq.ParquetWriter(unfinished, SHARD_SCHEMA, **PARQUET_OPTIONS) as writer:
+            while group := list(islice(source, ROWS_PER_GROUP)):
+                writer.write_table(pa.Table.from_pylist(group, schema=SHARD_SCHEMA), row_group_size=ROWS_PER_GROUP)
+                rows_per_group.append(len(group))
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+    return tuple(rows_per_group)
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a shard, a row group at a time.
+def read_row_group(filesystem: FileSystem, path: str, group: int, columns: Collection[str] | None = None) -> pa.Table:
+    """Return one row group of a shard, all columns or some, its checksums verified.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, of another schema version, or has no such row group.
+    """
+    with _opened(filesystem, path) as file:
+        if not 0 <= group < file.num_row_groups:
+            raise DataError(path, f"has {file.num_row_groups} row groups, none is number {group}", WRITE_AGAIN)
+        return file.read_row_group(group, columns=columns, use_threads=False)
+
+
+def read_rows(
+    path: str | Path, filesystem: FileSystem | None = None, columns: Collection[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a shard, a row group at a time; without a file system, of a file on this machine.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is damaged or of another schema version.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such shard; {WRITE_AGAIN}")
+    with _opened(filesystem or LocalFileSystem(), str(path)) as file:
+        for group in range(file.num_row_groups):
+            yield from file.read_row_group(group, columns=columns, use_threads=False).to_pylist()
+
+
+@contextlib.contextmanager
+def _opened(filesystem: FileSystem, path: str) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with (
+            filesystem.open_input_file(path) as source,
+            pq.ParquetFile(source, page_checksum_verification=True) as file,
+        ):
             _check_schema(file.schema_arrow, path)
-            for group in range(file.num_row_groups):
-                yield from file.read_row_group(group).to_pylist()
+            yield file
+    except FileNotFoundError as error:
+        raise MissingFileError(path, "no such shard", WRITE_AGAIN) from error
     except DataError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(str(path), f"is truncated or corrupt ({error})", WRITE_AGAIN) from error
+        raise DataError(path, f"is truncated or corrupt ({error})", WRITE_AGAIN) from error
 
 
-def _check_schema(schema: pa.Schema, path: Path) -> None:
+def _check_schema(schema: pa.Schema, path: str) -> None:
     version = (schema.metadata or {}).get(VERSION_KEY, b"none").decode(errors="replace")
     if version != SCHEMA_VERSION:
         what = f"has shard version {version!r}, this code reads {SCHEMA_VERSION!r}"
-        raise DataError(str(path), what, WRITE_AGAIN)
+        raise DataError(path, what, WRITE_AGAIN)
     if not schema.equals(SHARD_SCHEMA):
-        raise DataError(str(path), f"has columns {schema.names}, not those of a shard", WRITE_AGAIN)
+        raise DataError(path, f"has columns {schema.names}, not those of a shard", WRITE_AGAIN)

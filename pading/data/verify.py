@@ -1,115 +1,108 @@
-"""Checks of a COCO panoptic folder that collect everything that is wrong, where a reader stops at the first error."""
+"""The check of a data set: collects everything that is wrong, where a reader stops at the first error.
 
+It runs in steps, so that a caller may spread them out: `survey` reads annotations, `header_findings` opens files,
+`check_pixels` decodes them, `summarise` makes the report of a part, `shared_findings` compares the parts.
+"""
+
+import dataclasses
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pading.classes import ClassTable
-from pading.data.annotations import ImageRecord, scan_panoptic
-from pading.data.coco import check_size, has_unseen, load_sample, missing_file
-from pading.data.errors import DataError, MissingFileError
-from pading.data.findings import Finding, Report
-from pading.data.images import open_label_image, open_photo
-from pading.data.layout import find_panoptic
+from pading.data.duplicates import shared_findings
+from pading.data.findings import Finding
+from pading.data.headers import header_findings
+from pading.data.pixels import PixelCheck, check_pixels
+from pading.data.survey import KEPT, ChosenImage, Survey, listed_counts, survey
+from pading.data.verify_report import Report
+from pading.split import Split
 
-NUM_THREADS = 8  # opening files waits for the disk, decoding leaves Python
+MAX_NAMED = 8
 
 
-def verify_panoptic(
-    root: Path, split: str, classes: ClassTable, decode: bool = False, limit: int | None = None
-) -> Report:
-    """Check one split such as "train2017": layout, annotations, files, sizes, photos shared with the other split.
+def verify(root: Path, split: Split, *, deep: bool = False) -> tuple[Report, Report]:
+    """Check train and val of a split in this process; nothing that is wrong with the data raises.
 
-    With `decode` every photo and PNG is decoded as well, and pixels are compared with the annotation file; without,
-    only headers are read. `limit` bounds the number of images whose files are opened; the annotation file is always
-    checked whole. Nothing that is wrong with the data raises; it becomes a finding.
+    With `deep` images are decoded and compared with their annotation; without, only headers are read.
     """
-    records, findings = [], []
-    try:
-        for item in scan_panoptic(find_panoptic(Path(root), split), classes):
-            if isinstance(item, DataError):
-                findings.append(Finding.from_error(item))
-            else:
-                records.append(item)
-    except (DataError, MissingFileError) as error:
-        findings.append(Finding.from_error(error))
+    train, val = survey(root, split, "train"), survey(root, split, "val")
+    reports = []
+    for part in (train, val):
+        found = list(header_findings(part.images))
+        pixels = check_pixels(readable(part, found), split, part.part) if deep else None
+        reports.append(summarise(part, found, pixels))
+    return reports[0], with_findings(reports[1], shared_findings(train.photos, val.photos))
 
-    def check(record: ImageRecord) -> list[Finding]:
-        found = [*_entry_findings(record, classes), *_shared_photo(record, Path(root) / _other(split), split)]
-        return found + list(_file_findings(record, classes, decode))
 
-    with ThreadPoolExecutor(NUM_THREADS) as threads:
-        for found in threads.map(check, islice(records, limit)):
-            findings.extend(found)
+def readable(survey: Survey, of_headers: Sequence[Sequence[Finding]]) -> list[ChosenImage]:
+    """Return the images whose headers gave no reason not to decode them."""
+    return [image for image, found in zip(survey.images, of_headers, strict=True) if not found]
 
-    segments = [segment for record in records for segment in record.segments]
-    per_class = Counter(segment.coco_id for segment in segments)
-    return Report(
-        root=str(root),
-        split=split,
-        num_images=len(records),
-        num_segments=len(segments),
-        num_crowds=sum(segment.is_crowd for segment in segments),
-        num_without_unseen=sum(not has_unseen(record, classes) for record in records),
-        class_segments={
-            name: per_class[coco_id] for name, coco_id in zip(classes.names, classes.coco_ids, strict=True)
-        },
-        unseen_names=tuple(classes.names[index] for index in classes.unseen),
-        findings=tuple(findings),
+
+def summarise(survey: Survey, of_headers: Iterable[Sequence[Finding]], pixels: PixelCheck | None) -> Report:
+    """Return the report of one part: what its annotations, the headers and, if they were decoded, the pixels say."""
+    classes = survey.split.classes
+    counts = pixels.counts if pixels is not None else listed_counts(survey.images, classes)
+    choices = Counter(image.choice for image in survey.images)
+    report = Report(
+        root=str(survey.root),
+        split=survey.split.name,
+        part=survey.part,
+        folder=survey.split.folder(survey.part),
+        classes=classes,
+        is_deep=pixels is not None,
+        choices={KEPT: choices[KEPT]} | dict(sorted(choices.items())),
+        counts=counts,
+        expected=tuple(row for row in survey.split.expected if row.part == survey.part),
+        findings=(),
     )
+    found = [*survey.findings, *(finding for findings in of_headers for finding in findings)]
+    if pixels is not None:
+        found += pixels.findings
+    if survey.images:
+        found += [*_other_counts(report), *_absent_classes(report)]
+    if not report.choices[KEPT]:
+        what = f"no image of {len(survey.images)} is left for {survey.part}"
+        remedy = "see what else was found" if found else "choose another split, or a larger part of the data set"
+        found.append(Finding(severity="error", file=str(survey.root), what=what, remedy=remedy))
+    return with_findings(report, found)
 
 
-def _entry_findings(record: ImageRecord, classes: ClassTable) -> Iterator[Finding]:
-    """Yield what is legal in an annotation, but unusual."""
-    file, where = str(record.annotation_path), f"image id {record.image_id}"
-    if not record.segments:
-        yield Finding(
-            severity="warning", file=file, what=f"{where} has no segments", remedy="leave it out if unintended"
+def with_findings(report: Report, more: Iterable[Finding]) -> Report:
+    """Return the report with more findings."""
+    return dataclasses.replace(report, findings=(*report.findings, *more))
+
+
+def _other_counts(report: Report) -> Iterator[Finding]:
+    """Yield a warning if counts are not the published ones."""
+    rows = [row for row in report.expected if report.found(row) != row.count]
+    if rows:
+        of_what = {"images": "images", "kept": "images kept"}
+        counts = " and ".join(
+            f"{report.found(row)} {of_what[row.what]} where {row.count} are published ({row.source})" for row in rows
         )
-    for segment in record.segments:
-        if segment.is_crowd and not classes.is_thing[classes.index(segment.coco_id)]:
-            what = f"{where}: segment {segment.segment_id} of category id {segment.coco_id} is a crowd of stuff"
-            yield Finding(severity="warning", file=file, what=what, remedy="crowds are of things; set iscrowd to 0")
+        yield Finding(
+            severity="warning",
+            file=str(Path(report.root) / report.folder),
+            what=f"has {counts}",
+            remedy="fine for a part of the data set; else another release or an unfinished download",
+        )
 
 
-def _shared_photo(record: ImageRecord, other_images: Path, split: str) -> Iterator[Finding]:
-    twin = other_images / record.file_name
-    if twin.is_file() and record.image_path.is_file() and twin.read_bytes() == record.image_path.read_bytes():
-        what = f"is the same photo as in {split}/"
-        yield Finding(severity="error", file=str(twin), what=what, remedy="remove it from one: test images must be new")
-
-
-def _file_findings(record: ImageRecord, classes: ClassTable, decode: bool) -> Iterator[Finding]:
-    """Yield what is wrong with the photo and the PNG of one image."""
-    found = []
-    for path, opener in ((record.image_path, open_photo), (record.label_path, open_label_image)):
-        try:
-            with path.open("rb") as stream:
-                check_size(opener(stream, str(path)).size, str(path), record)
-        except DataError as error:
-            found.append(Finding.from_error(error))
-        except FileNotFoundError:
-            found.append(Finding.from_error(missing_file(path, record)))
-    yield from found
-    if decode and not found:
-        yield from _pixel_findings(record, classes)
-
-
-def _pixel_findings(record: ImageRecord, classes: ClassTable) -> Iterator[Finding]:
-    try:
-        _, sample = load_sample(record, classes)
-    except DataError as error:
-        yield Finding.from_error(error)
+def _absent_classes(report: Report) -> Iterator[Finding]:
+    """Yield a warning if seen classes cannot be learnt, or unseen ones not be tested."""
+    if report.counts is None:
         return
-    for listed, counted in zip(record.segments, sample.segments, strict=True):
-        if listed.area_px != counted.area_px:
-            what = f"image id {record.image_id}: segment {listed.segment_id} has area {listed.area_px}"
-            what += f", but {counted.area_px} pixels in {record.label_path}"
-            remedy = "pixels are believed; correct the area"
-            yield Finding(severity="warning", file=str(record.annotation_path), what=what, remedy=remedy)
-
-
-def _other(split: str) -> str:
-    return split.replace("train", "val") if split.startswith("train") else split.replace("val", "train")
+    is_train = report.part == "train"
+    wanted = report.classes.seen if is_train else report.classes.unseen
+    absent = [report.classes.names[index] for index in wanted if not report.counts.segments[index]]
+    if not absent:
+        return
+    of_which = f"{len(absent)} of the {len(wanted)} {'seen' if is_train else 'unseen'} classes"
+    named = ", ".join(absent[:MAX_NAMED]) + (", ..." if len(absent) > MAX_NAMED else "")
+    yield Finding(
+        severity="warning",
+        file=str(Path(report.root) / report.folder),
+        what=f"has no segment of {of_which} in the images kept: {named}",
+        remedy="nothing can be learnt of them" if is_train else "no test image shows them: their scores mean nothing",
+    )

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from pading.data.batch import Batch, letterbox_image, letterbox_size
+from pading.data.batch import Batch
+from pading.data.jitter import letterbox_size
+from pading.data.resample import letterbox_image
 from pading.data.sample import Sample
 from pading.evaluate.predictions import ImagePrediction, quantise
 from pading.randomness import generator_for
@@ -53,7 +55,7 @@ def predict_samples(segmenter: Segmenter, samples: Sequence[Sample], input_px: i
     mask_logits = quantise(prediction.mask_logits.float().cpu().numpy())
     predictions = []
     for index, sample in enumerate(samples):
-        height, width = sample.label_map.shape
+        _, height, width = sample.label_maps.shape
         content_height, content_width = letterbox_size(height, width, input_px)
         predictions.append(
             ImagePrediction(
@@ -65,7 +67,7 @@ def predict_samples(segmenter: Segmenter, samples: Sequence[Sample], input_px: i
                 input_px=input_px,
                 query_embeddings=embeddings[index],
                 mask_logits=mask_logits[index],
-                label_map=sample.label_map,
+                label_maps=sample.label_maps,
                 segments=sample.segments,
             )
         )

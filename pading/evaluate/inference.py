@@ -167,7 +167,10 @@ def ground_truth_map(prediction: ImagePrediction, classes: ClassTable) -> Panopt
             f"image {prediction.image_id}: class {indices.max()} is not in table {classes.name!r} "
             f"of {classes.num_classes} classes; were the predictions cached with another table?"
         )
-    return PanopticMap(label_map=prediction.label_map.astype(np.int32), classes=indices)
+    flat = np.zeros((prediction.height, prediction.width), dtype=np.int32)
+    for layer in prediction.label_maps:  # of overlapping instances, the one of the last layer is on top
+        np.copyto(flat, layer, where=layer > 0)
+    return PanopticMap(label_map=flat, classes=indices)
 
 
 def _first_largest(values: Float[Tensor, "R N"]) -> Int64[Tensor, "N"]:

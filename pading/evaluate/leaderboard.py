@@ -1,7 +1,7 @@
 """The leaderboard of a run: rows (one per task, method, profile and seed) as JSON, Markdown, HTML and terminal text.
 
-A table line is one (method, profile): mean and standard deviation over seeds, sorted by harmonic-mean PQ. Metrics are
-in percent. `leaderboard_pages.py` writes the files.
+A table line is one (method, profile): mean and standard deviation over seeds, sorted by the harmonic mean of its
+task: PQ, mIoU or AP50. Metrics are in percent. `leaderboard_pages.py` writes the files.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 SIDES = ("seen", "unseen", "hm")
 QUALITIES = ("pq", "sq", "rq", "miou", "ap50", "recall100")
 COLUMNS = tuple(f"{quality}/{side}" for quality in QUALITIES for side in SIDES)
-SORT_COLUMN = "pq/hm"
+SORT_COLUMNS = {"panoptic": "pq/hm", "semantic": "miou/hm", "instance": "ap50/hm"}
 _ROW_FIELDS: dict[str, type] = {"task": str, "method": str, "profile": str, "seed": int, "metrics": dict}
 
 
@@ -90,7 +90,8 @@ def read_leaderboard(path: Path) -> list[dict[str, Any]]:
 def tables(rows: Sequence[dict[str, Any]]) -> dict[str, list[Line]]:
     """Return the lines of each task's table, best first; lines without the sorting metric come last."""
     return {
-        task: _lines([row for row in rows if row["task"] == task]) for task in sorted({row["task"] for row in rows})
+        task: _lines([row for row in rows if row["task"] == task], SORT_COLUMNS.get(task, "pq/hm"))
+        for task in sorted({row["task"] for row in rows})
     }
 
 
@@ -99,7 +100,7 @@ def shown_columns(lines: Sequence[Line]) -> list[str]:
     return [column for column in COLUMNS if any(math.isfinite(line.scores[column].mean) for line in lines)]
 
 
-def _lines(rows: Sequence[dict[str, Any]]) -> list[Line]:
+def _lines(rows: Sequence[dict[str, Any]], sort_column: str) -> list[Line]:
     groups: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     for row in rows:
         groups.setdefault((row["method"], row["profile"]), []).append(row["metrics"])
@@ -123,11 +124,11 @@ def _lines(rows: Sequence[dict[str, Any]]) -> list[Line]:
         )
         for (method, profile), scores in means.items()
     ]
-    return sorted(lines, key=_rank)
+    return sorted(lines, key=lambda line: _rank(line, sort_column))
 
 
-def _rank(line: Line) -> tuple[float, str, str]:
-    mean = line.scores[SORT_COLUMN].mean
+def _rank(line: Line, sort_column: str) -> tuple[float, str, str]:
+    mean = line.scores[sort_column].mean
     return (-mean if math.isfinite(mean) else math.inf, line.method, line.profile)
 
 

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pading.evaluate.leaderboard import Line, Score, check_rows, shown_columns, tables, write_whole
+from pading.evaluate.leaderboard import COLUMNS, Line, Score, check_rows, shown_columns, tables, write_whole
 
-TERMINAL_COLUMNS = ("pq/seen", "pq/unseen", "pq/hm", "miou/hm", "ap50/hm")
+TERMINAL_COLUMNS = {
+    "panoptic": ("pq/seen", "pq/unseen", "pq/hm", "miou/hm", "ap50/hm"),
+    "semantic": ("miou/seen", "miou/unseen", "miou/hm"),
+    "instance": ("ap50/seen", "ap50/unseen", "ap50/hm", "recall100/hm"),
+}
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --paper: #fff; --faint: #6b7280; --rule: #e3e5e8; --best: #0b6e4f; }
@@ -92,7 +96,7 @@ def terminal_table(rows: Sequence[dict[str, Any]]) -> str:
     """Return a plain-text table that fits a terminal; a star marks the best of a column."""
     parts = []
     for task, lines in tables(rows).items():
-        columns = [column for column in shown_columns(lines) if column in TERMINAL_COLUMNS]
+        columns = [column for column in shown_columns(lines) if column in TERMINAL_COLUMNS.get(task, COLUMNS)]
         grid = [["method", "profile", "seeds", *columns]]
         for line in lines:
             cells = [_cell(line, column) + ("*" if line.scores[column].is_best else " ") for column in columns]

@@ -1,7 +1,7 @@
 """Cached predictions of the frozen segmenter: one parquet row per image, ground truth included.
 
 The segmenter runs once over each validation image; every classifier is then judged on these rows. Axes: Q queries, D
-query embedding, h w mask pixels at the network's stride, H W pixels of the photo.
+query embedding, h w mask pixels at the network's stride, L layers of overlapping segments, H W pixels of the photo.
 """
 
 import os
@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Float32, Int8, UInt16
 
-from pading.data.sample import Segment, segments_from_plain, segments_to_plain
+from pading.data.sample import Segment, only_layer, segments_from_plain, segments_to_plain
 
 MASK_LOGIT_STEP = 1 / 12  # 127 steps reach a logit of 10.6, a probability of 0.99997
-PREDICTION_VERSION = 1
+PREDICTION_VERSION = 2
 ROWS_PER_GROUP = 16  # what a reader holds in memory at once
 LARGEST_IMAGE_PX = 2**28  # refuses absurd sizes in a damaged row before memory is asked for
 
@@ -41,7 +41,8 @@ PREDICTION_SCHEMA = pa.schema(
         ("mask_width", pa.int64()),
         ("query_embeddings", pa.binary()),  # little-endian float32, (Q, D)
         ("mask_logits", pa.binary()),  # zstd of int8, (Q, h, w)
-        ("label_map", pa.binary()),  # zstd of little-endian uint16, (H, W)
+        ("num_layers", pa.int64()),
+        ("label_maps", pa.binary()),  # zstd of little-endian uint16, (L, H, W)
         ("segments", pa.list_(_SEGMENT)),
         ("checksum", pa.int64()),  # CRC-32 of all the above, whoever writes the file
     ]
@@ -53,8 +54,8 @@ class ImagePrediction:
     """What the segmenter said about one image, and the truth about it.
 
     The network saw the photo letterboxed: resized to (content_height, content_width), in the top left corner of a
-    square of input_px. A mask logit is its int8 value times MASK_LOGIT_STEP. In label_map 0 is void and i + 1 is
-    segments[i].
+    square of input_px. A mask logit is its int8 value times MASK_LOGIT_STEP. In label_maps 0 is
+    unlabelled and i + 1 is segments[i], as in a `Sample`.
     """
 
     image_id: int
@@ -65,13 +66,14 @@ class ImagePrediction:
     input_px: int
     query_embeddings: Float32[np.ndarray, "Q D"]
     mask_logits: Int8[np.ndarray, "Q h w"]
-    label_map: UInt16[np.ndarray, "H W"]
+    label_maps: UInt16[np.ndarray, "L H W"]
     segments: tuple[Segment, ...]
 
     def __post_init__(self) -> None:
-        if self.label_map.shape != (self.height, self.width):
+        if self.label_maps.ndim != 3 or self.label_maps.shape[1:] != (self.height, self.width):
             raise ValueError(
-                f"image {self.image_id}: label map {self.label_map.shape} is not {(self.height, self.width)}"
+                f"image {self.image_id}: label maps {self.label_maps.shape} are not layers of "
+                f"{(self.height, self.width)}"
             )
         if not (0 < self.content_height <= self.input_px and 0 < self.content_width <= self.input_px):
             raise ValueError(
@@ -85,6 +87,15 @@ class ImagePrediction:
             )
         if self.mask_logits.dtype != np.int8:
             raise ValueError(f"image {self.image_id}: mask logits are {self.mask_logits.dtype}; call quantise first")
+
+    @property
+    def label_map(self) -> UInt16[np.ndarray, "H W"]:
+        """The only layer of the truth.
+
+        Raises:
+            ValueError: if there are several.
+        """
+        return only_layer(self.label_maps, self.image_id)
 
 
 def quantise(mask_logits: Float[np.ndarray, "*shape"]) -> Int8[np.ndarray, "*shape"]:
@@ -120,7 +131,8 @@ def to_row(prediction: ImagePrediction) -> dict[str, Any]:
         "mask_width": mask_width,
         "query_embeddings": prediction.query_embeddings.astype("<f4").tobytes(),
         "mask_logits": codec.compress(prediction.mask_logits.tobytes(), asbytes=True),
-        "label_map": codec.compress(prediction.label_map.astype("<u2").tobytes(), asbytes=True),
+        "num_layers": len(prediction.label_maps),
+        "label_maps": codec.compress(prediction.label_maps.astype("<u2").tobytes(), asbytes=True),
         "segments": segments_to_plain(prediction.segments),
     }
     return row | {"checksum": _checksum(row)}
@@ -154,7 +166,7 @@ def from_row(row: dict[str, Any]) -> ImagePrediction:
         input_px=int(row["input_px"]),
         query_embeddings=_array("query_embeddings", row["query_embeddings"], "<f4", embedding_shape),
         mask_logits=_decompressed("mask_logits", row["mask_logits"], "i1", mask_shape),
-        label_map=_decompressed("label_map", row["label_map"], "<u2", (height, width)),
+        label_maps=_decompressed("label_maps", row["label_maps"], "<u2", (int(row["num_layers"]), height, width)),
         segments=segments_from_plain(row["segments"]),
     )
 
@@ -194,7 +206,7 @@ def read_predictions(path: Path) -> Iterator[ImagePrediction]:
 
 
 def _checksum(row: dict[str, Any]) -> int:
-    payload = ("query_embeddings", "mask_logits", "label_map")
+    payload = ("query_embeddings", "mask_logits", "label_maps")
     numbers = [row[name] for name in PREDICTION_SCHEMA.names if name not in (*payload, "segments", "checksum")]
     numbers += [segment[field.name] for segment in row["segments"] for field in _SEGMENT]
     checksum = zlib.crc32(" ".join(str(number) for number in numbers).encode())

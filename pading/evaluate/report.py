@@ -1,10 +1,10 @@
 """All metrics of one image as mergeable tallies, and tallies as flat numbers in percent, as the papers print them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -12,25 +12,37 @@ from torch import Tensor, from_numpy
 
 from pading.classes import ClassTable
 from pading.evaluate import instance, mask_recall, panoptic, semantic
-from pading.evaluate.inference import InferenceConfig, instances, panoptic_map, semantic_map, upsampled_masks
+from pading.evaluate.inference import (
+    InferenceConfig,
+    UpsampledMasks,
+    instances,
+    panoptic_map,
+    semantic_map,
+    upsampled_masks,
+)
 from pading.evaluate.instance import InstanceTally
 from pading.evaluate.mask_recall import MaskRecallTally
-from pading.evaluate.overlap import overlap
+from pading.evaluate.overlap import Overlap, overlap
 from pading.evaluate.panoptic import PanopticTally
 from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.semantic import SemanticTally
+from pading.split import Task
 
 AbsentClasses = Literal["skip", "zero"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageTally:
-    """Everything that one classifier earned on one image, or on any number of images added up."""
+    """Everything that one classifier earned on one image, or on any number of images added up.
+
+    What the truth of a task cannot judge is None: classes without instances have no panoptic quality, instances that
+    overlap make no semantic map.
+    """
 
     num_images: int
-    panoptic: PanopticTally
-    semantic: SemanticTally
-    instance: InstanceTally
+    panoptic: PanopticTally | None
+    semantic: SemanticTally | None
+    instance: InstanceTally | None
     mask_recall: MaskRecallTally
 
     def __add__(self, other: "ImageTally") -> "ImageTally":
@@ -45,11 +57,12 @@ class ImageTally:
         """
         if not tallies:
             raise ValueError("no tally to add; were any images evaluated?")
+        instances = [tally.instance for tally in tallies if tally.instance is not None]
         return ImageTally(
             num_images=sum(tally.num_images for tally in tallies),
-            panoptic=reduce(add, (tally.panoptic for tally in tallies)),
-            semantic=reduce(add, (tally.semantic for tally in tallies)),
-            instance=InstanceTally.total([tally.instance for tally in tallies]),
+            panoptic=_sum(tally.panoptic for tally in tallies),
+            semantic=_sum(tally.semantic for tally in tallies),
+            instance=InstanceTally.total(instances) if instances else None,
             mask_recall=reduce(add, (tally.mask_recall for tally in tallies)),
         )
 
@@ -58,6 +71,7 @@ def evaluate_image(
     image: ImagePrediction,
     classifiers: Sequence[Callable[[Tensor], Tensor]],
     classes: ClassTable,
+    task: Task,
     config: InferenceConfig,
 ) -> list[ImageTally]:
     """Return one tally for each classifier: a function from query embeddings (Q, D) to probabilities (Q, K + 1).
@@ -73,7 +87,7 @@ def evaluate_image(
             "predictions and table belong to different splits"
         )
     masks = upsampled_masks(image)
-    overlaps = overlap(masks.is_positive, image.label_map, image.segments)
+    overlaps = overlap(masks.is_positive, image.label_maps, image.segments)
     recall = mask_recall.count_image(overlaps, classes.num_classes)
     embeddings = from_numpy(image.query_embeddings.copy())
     expected_shape = (len(embeddings), classes.num_classes + 1)
@@ -88,17 +102,14 @@ def evaluate_image(
             )
         if not probabilities.isfinite().all():
             raise ValueError(f"classifier {index} returned probabilities that are NaN or infinite; was it fitted?")
-        partition = panoptic_map(probabilities, masks, classes.is_thing, config)
-        pixels = semantic_map(probabilities, masks)
-        detections = instances(probabilities, masks, classes.is_thing, config)
         tallies.append(
             ImageTally(
                 num_images=1,
-                panoptic=panoptic.count_image(
-                    partition.label_map, partition.classes, image.label_map, image.segments, classes.num_classes
-                ),
-                semantic=semantic.count_image(pixels, image.label_map, image.segments, classes.num_classes),
-                instance=instance.count_image(image.image_id, detections, overlaps, classes.is_thing),
+                panoptic=_count_panoptic(image, probabilities, masks, classes, config) if task == "panoptic" else None,
+                semantic=_count_semantic(image, probabilities, masks, classes) if task != "instance" else None,
+                instance=_count_instances(image, probabilities, masks, overlaps, classes, config)
+                if task != "semantic"
+                else None,
                 mask_recall=recall,
             )
         )
@@ -112,25 +123,62 @@ def metrics(tally: ImageTally, classes: ClassTable, absent: AbsentClasses = "ski
     neither in the truth nor in the predictions are left out, or count as zero in pq, sq and rq with absent="zero", as
     PADing's released evaluator has it. NaN where a group has no class to average. "miou/num_seen" and
     "miou/num_unseen" tell how many classes were averaged; "recall50/masks/..." is the class-agnostic share of covered
-    segments.
+    segments. A task has the metrics that its truth can judge: panoptic all of them, semantic "miou/...", instance
+    "ap50/..." and "recall100/...".
     """
-    quality = tally.panoptic.quality()
-    instance_quality = tally.instance.quality()
-    miou = tally.semantic.iou()
-    values = {
-        **_grouped("pq", quality.pq, classes, absent),
-        **_grouped("sq", quality.sq, classes, absent),
-        **_grouped("rq", quality.rq, classes, absent),
-        **_grouped("miou", miou, classes, "skip"),
-        **_grouped("ap50", instance_quality.average_precision, classes, "skip"),
-        **_grouped("recall100", instance_quality.recall, classes, "skip"),
-    }
+    values: dict[str, float] = {}
+    if tally.panoptic is not None:
+        quality = tally.panoptic.quality()
+        values |= _grouped("pq", quality.pq, classes, absent)
+        values |= _grouped("sq", quality.sq, classes, absent)
+        values |= _grouped("rq", quality.rq, classes, absent)
+    if tally.semantic is not None:
+        miou = tally.semantic.iou()
+        values |= _grouped("miou", miou, classes, "skip")
+        values["miou/num_seen"] = float(np.isfinite(miou[list(classes.seen)]).sum())
+        values["miou/num_unseen"] = float(np.isfinite(miou[list(classes.unseen)]).sum())
+    if tally.instance is not None:
+        instance_quality = tally.instance.quality()
+        values |= _grouped("ap50", instance_quality.average_precision, classes, "skip")
+        values |= _grouped("recall100", instance_quality.recall, classes, "skip")
     for name, group in (("seen", classes.seen), ("unseen", classes.unseen)):
         num_true = int(tally.mask_recall.num_true[list(group)].sum())
         num_found = int(tally.mask_recall.num_found[list(group)].sum())
         values[f"recall50/masks/{name}"] = 100 * num_found / num_true if num_true else float("nan")
-        values[f"miou/num_{name}"] = float(np.isfinite(miou[list(group)]).sum())
     return values
+
+
+def _count_panoptic(
+    image: ImagePrediction, probabilities: Tensor, masks: UpsampledMasks, classes: ClassTable, config: InferenceConfig
+) -> PanopticTally:
+    found = panoptic_map(probabilities, masks, classes.is_thing, config)
+    return panoptic.count_image(found.label_map, found.classes, image.label_map, image.segments, classes.num_classes)
+
+
+def _count_semantic(
+    image: ImagePrediction, probabilities: Tensor, masks: UpsampledMasks, classes: ClassTable
+) -> SemanticTally:
+    return semantic.count_image(
+        semantic_map(probabilities, masks), image.label_map, image.segments, classes.num_classes
+    )
+
+
+def _count_instances(
+    image: ImagePrediction,
+    probabilities: Tensor,
+    masks: UpsampledMasks,
+    overlaps: Overlap,
+    classes: ClassTable,
+    config: InferenceConfig,
+) -> InstanceTally:
+    found = instances(probabilities, masks, classes.is_thing, config)
+    return instance.count_image(image.image_id, found, overlaps, classes.is_thing)
+
+
+def _sum(tallies: Iterable[Any]) -> Any:
+    """Add tallies of one kind in order; None if the task has none."""
+    present = [tally for tally in tallies if tally is not None]
+    return reduce(add, present) if present else None
 
 
 def group_mean(values: Float64[np.ndarray, "K"], group: Sequence[int], absent: AbsentClasses) -> float:

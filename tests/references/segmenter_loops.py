@@ -1,4 +1,8 @@
-"""The segmenter's matching cost and loss, one pixel, query, image and layer at a time, in float64; slow on purpose."""
+"""The segmenter's targets, matching cost and loss, one pixel, query, image and layer at a time; slow on purpose.
+
+An image's truth is a list of label maps, one a layer of overlapping segments: 0 = background, m + 1 = segment m,
+255 in the first = ignored.
+"""
 
 import math
 
@@ -15,36 +19,49 @@ def softmax(logits):
     return [x / sum(shifted) for x in shifted]
 
 
+def pixels_of(layers):
+    """Yield row, column and the labels of every pixel that is not ignored."""
+    for row, line in enumerate(layers[0]):
+        for column, found in enumerate(line):
+            if found != 255:
+                yield row, column, {layer[row][column] for layer in layers}
+
+
+def cells(layers, num_segments):
+    """Return the share of each 4 x 4 cell that each segment owns, and the share that is not ignored."""
+    height, width = len(layers[0]) // 4, len(layers[0][0]) // 4
+    masks, valid = np.zeros((num_segments, height, width)), np.zeros((height, width))
+    for row, column, labels in pixels_of(layers):
+        valid[row // 4, column // 4] += 1 / 16
+        for label in labels - {0}:
+            masks[label - 1, row // 4, column // 4] += 1 / 16
+    return masks, valid
+
+
 def pixel_cross_entropy(logit, is_inside):
     chance = sigmoid(logit)
     return -math.log(chance) if is_inside else -math.log(1 - chance)
 
 
-def mask_cross_entropy(logits, label_map, label):
-    """Mean over labelled pixels; a pixel reads the logit of its 4 x 4 cell."""
+def mask_cross_entropy(logits, layers, label):
+    """Mean over pixels; a pixel reads the logit of its 4 x 4 cell."""
     terms = [
-        pixel_cross_entropy(logits[row // 4][column // 4], found == label)
-        for row, line in enumerate(label_map)
-        for column, found in enumerate(line)
-        if found != 0
+        pixel_cross_entropy(logits[row // 4][column // 4], label in labels) for row, column, labels in pixels_of(layers)
     ]
     return sum(terms) / max(len(terms), 16)  # never over less than one cell of pixels
 
 
-def dice(logits, label_map, label):
-    """Areas in units of one cell (16 pixels); unlabelled pixels do not exist."""
+def dice(logits, layers, label):
+    """Areas in units of one cell (16 pixels); ignored pixels do not exist."""
     overlap = size = 0.0
-    for row, line in enumerate(label_map):
-        for column, found in enumerate(line):
-            if found == 0:
-                continue
-            chance, inside = sigmoid(logits[row // 4][column // 4]) / 16, (found == label) / 16
-            overlap += chance * (found == label)
-            size += chance + inside
+    for row, column, labels in pixels_of(layers):
+        chance, is_inside = sigmoid(logits[row // 4][column // 4]) / 16, label in labels
+        overlap += chance * is_inside
+        size += chance + is_inside / 16
     return 1 - (2 * overlap + 1) / (size + 1)
 
 
-def cost_matrix(class_logits, mask_logits, label_map, classes, weights=(2.0, 5.0, 5.0)):
+def cost_matrix(class_logits, mask_logits, layers, classes, weights=(2.0, 5.0, 5.0)):
     """Cost of every (query, segment) of one image and layer; the segments are those with a class."""
     labels = [m + 1 for m, class_index in enumerate(classes) if class_index >= 0]
     cost = np.zeros((len(class_logits), len(labels)))
@@ -52,8 +69,8 @@ def cost_matrix(class_logits, mask_logits, label_map, classes, weights=(2.0, 5.0
         for column, label in enumerate(labels):
             cost[q, column] = (
                 -weights[0] * softmax(logits)[classes[label - 1]]
-                + weights[1] * mask_cross_entropy(mask_logits[q], label_map, label)
-                + weights[2] * dice(mask_logits[q], label_map, label)
+                + weights[1] * mask_cross_entropy(mask_logits[q], layers, label)
+                + weights[2] * dice(mask_logits[q], layers, label)
             )
     return cost, labels
 
@@ -86,9 +103,9 @@ def loss(layers, label_maps, classes, num_masks, no_object=0.1, weights=(2.0, 5.
 def cell_loss(cell_logits, label_maps, classes):
     """Sum over segments of the cross-entropy of the mean logits; a pixel reads the logits of its 8 x 8 cell."""
     total = 0.0
-    for image, label_map in enumerate(label_maps):
+    for image, layers in enumerate(label_maps):
         for m, class_index in enumerate(classes[image]):
-            places = [(r, c) for r, line in enumerate(label_map) for c, found in enumerate(line) if found == m + 1]
+            places = [(row, column) for row, column, labels in pixels_of(layers) if m + 1 in labels]
             if class_index >= 0:
                 logits = [sum(k[r // 8][c // 8] for r, c in places) / len(places) for k in cell_logits[image]]
                 total -= math.log(softmax(logits)[class_index])

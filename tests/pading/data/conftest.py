@@ -1,4 +1,4 @@
-"""A COCO panoptic folder of a few tiny images that a test may damage."""
+"""A COCO panoptic folder of a few tiny images that a test may damage, its split, and samples without any folder."""
 
 import io
 import json
@@ -10,6 +10,7 @@ from PIL import Image
 
 from pading.classes import ClassTable
 from pading.data.sample import Sample, Segment
+from pading.split import Split
 
 CAT, DOG, SKY = 17, 18, 187  # COCO ids; dog is unseen
 HEIGHT, WIDTH = 6, 8
@@ -24,6 +25,11 @@ def classes():
         is_thing=(True, True, False),
         is_seen=(True, False, True),
     )
+
+
+@pytest.fixture
+def split(classes):
+    return Split(name="toy", task="panoptic", classes=classes)
 
 
 class TinyFolder:
@@ -116,19 +122,20 @@ def jpeg_of():
 
 @pytest.fixture
 def make_sample():
-    """Label map and (class, is crowd) of each segment -> a sample with a smooth photo."""
+    """Label map, or several, and (class, is crowd) of each segment -> a sample with a smooth photo."""
 
-    def make(label_map, segments, image_id=1):
-        label_map = np.asarray(label_map, dtype=np.uint16)
-        height, width = label_map.shape
+    def make(label_maps, segments, image_id=1):
+        label_maps = np.asarray(label_maps, dtype=np.uint16)
+        label_maps = label_maps.reshape(-1, *label_maps.shape[-2:])
+        _, height, width = label_maps.shape
         y, x = np.mgrid[:height, :width]
         image = np.stack([255 * y // height, 255 * x // width, np.full_like(x, 90)], axis=-1).astype(np.uint8)
-        areas = np.bincount(label_map.ravel(), minlength=len(segments) + 1)[1:]
+        areas = np.bincount(label_maps.ravel(), minlength=len(segments) + 1)[1:]
         return Sample(
             image_id=image_id,
             file_name=f"{image_id:012d}.jpg",
             image=image,
-            label_map=label_map,
+            label_maps=label_maps,
             segments=tuple(
                 Segment(segment_id=100 + i, class_index=class_index, is_crowd=is_crowd, area_px=int(areas[i]))
                 for i, (class_index, is_crowd) in enumerate(segments)

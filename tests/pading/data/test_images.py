@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pading.data.images import (
+    decode_class_values,
     decode_label_map,
     decode_photo,
     decode_segment_ids,
@@ -20,6 +23,10 @@ def encoded(array, kind, **options):
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def noise(height, width, *channels):
@@ -83,6 +90,47 @@ def test_a_panoptic_png_must_be_rgb():
     image = open_label_image(io.BytesIO(encoded(noise(4, 4), "PNG")), "a.png")
     with pytest.raises(ValueError, match=r"a\.png: is a PNG of mode L; give the panoptic PNG"):
         decode_segment_ids(image, "a.png")
+
+
+def class_values(content):
+    return decode_class_values(open_label_image(io.BytesIO(content), "a.png"), "a.png")
+
+
+def test_class_values_are_grey_values_or_palette_indices():
+    values = noise(4, 5)
+    np.testing.assert_array_equal(class_values(encoded(values, "PNG")), values)
+    few = values % 16  # which Pillow may pack into 4 bits
+    for bits in (4, 8):
+        image = Image.frombytes("P", (5, 4), few.tobytes())
+        image.putpalette(noise(16, 3).ravel().tolist())
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", bits=bits)
+        np.testing.assert_array_equal(class_values(buffer.getvalue()), few)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (encoded(noise(4, 4, 3), "PNG"), "mode RGB; give a class map: 8-bit grey, or with a palette"),
+        (encoded(noise(4, 4).astype(np.uint16), "PNG"), "mode I;16; give"),
+        (encoded(noise(4, 4) > 99, "PNG"), "mode 1; give"),
+        (
+            b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 4, 0, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(b"\0\x12"))
+            + chunk(b"IEND", b""),
+            "mode L of fewer than 8 bits; give",
+        ),
+    ],
+)
+def test_class_values_must_be_stored_as_they_are(content, expected):
+    with pytest.raises(ValueError, match=rf"a\.png: is a PNG of {expected}"):
+        class_values(content)
+
+
+def test_class_values_that_end_early_are_refused():
+    with pytest.raises(ValueError, match=r"a\.png: is truncated or corrupt"):
+        class_values(encoded(noise(64, 64), "PNG")[:-30])
 
 
 def test_a_label_map_must_be_grey():

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -6,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow.fs import LocalFileSystem
 
 from pading.data.shards import (
     ROWS_PER_GROUP,
@@ -13,6 +15,7 @@ from pading.data.shards import (
     VERSION_KEY,
     decode_row,
     encode_row,
+    read_row_group,
     read_rows,
     write_shard,
 )
@@ -51,9 +54,62 @@ def test_shards_read_back_as_written(tmp_path, rows):
 
 def test_shards_have_small_row_groups_in_order(tmp_path, rows):
     many = [rows[0] | {"image_id": image_id} for image_id in range(2 * ROWS_PER_GROUP + 1)]
-    write_shard(tmp_path / "a.parquet", iter(many))
+    assert write_shard(tmp_path / "a.parquet", iter(many)) == (ROWS_PER_GROUP, ROWS_PER_GROUP, 1)
     assert pq.ParquetFile(tmp_path / "a.parquet").num_row_groups == 3
     assert [row["image_id"] for row in read_rows(tmp_path / "a.parquet")] == list(range(2 * ROWS_PER_GROUP + 1))
+
+
+def test_rows_are_written_as_they_come(tmp_path, rows):
+    """When a row of the second group is asked for, the first group has left memory for the disc."""
+    path = tmp_path / "a.parquet"
+    seen = []
+
+    def source():
+        for number in range(ROWS_PER_GROUP + 1):
+            seen.append(sum(file.stat().st_size for file in tmp_path.iterdir()))
+            yield rows[0] | {"image_id": number}
+
+    write_shard(path, source())
+    assert max(seen[:ROWS_PER_GROUP]) < len(rows[0]["image"])
+    assert seen[-1] > ROWS_PER_GROUP * len(rows[0]["image"])
+
+
+def test_equal_rows_make_equal_bytes(tmp_path, rows):
+    for name in ("a", "b"):
+        write_shard(tmp_path / name, rows)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_one_row_group_is_read_alone(tmp_path, rows):
+    path = str(tmp_path / "a.parquet")
+    write_shard(Path(path), [rows[0] | {"image_id": image_id} for image_id in range(ROWS_PER_GROUP + 2)])
+    table = read_row_group(LocalFileSystem(), path, 1)
+    assert table.schema.equals(SHARD_SCHEMA)
+    assert table.to_pylist() == [rows[0] | {"image_id": ROWS_PER_GROUP + i} for i in range(2)]
+    ids = read_row_group(LocalFileSystem(), path, 0, ["image_id"])
+    assert ids.to_pydict() == {"image_id": list(range(ROWS_PER_GROUP))}
+
+
+@pytest.mark.parametrize("group", [-1, 1])
+def test_a_row_group_that_is_not_there_is_refused(tmp_path, rows, group):
+    write_shard(tmp_path / "a.parquet", rows)
+    with pytest.raises(ValueError, match=rf"a\.parquet: has 1 row groups, none is number {group}; write the shards"):
+        read_row_group(LocalFileSystem(), str(tmp_path / "a.parquet"), group)
+
+
+def test_a_row_group_is_checked_like_the_file(tmp_path, rows):
+    path = tmp_path / "a.parquet"
+    with pytest.raises(FileNotFoundError, match=r"a\.parquet: no such shard; write the shards again"):
+        read_row_group(LocalFileSystem(), str(path), 0)
+    write_shard(path, rows)
+    content = path.read_bytes()
+    middle = content.index(rows[0]["image"]) + len(rows[0]["image"]) // 2
+    path.write_bytes(content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :])
+    with pytest.raises(ValueError, match=r"a\.parquet: is truncated or corrupt"):
+        read_row_group(LocalFileSystem(), str(path), 0)
+    pq.write_table(pa.table({"x": [1]}), path)
+    with pytest.raises(ValueError, match=r"a\.parquet: has shard version 'none'"):
+        read_row_group(LocalFileSystem(), str(path), 0)
 
 
 def test_a_shard_of_no_rows_is_a_shard(tmp_path):
@@ -129,13 +185,13 @@ def test_a_missing_shard_is_named(tmp_path):
 def test_another_schema_version_is_refused(tmp_path, rows, metadata, found):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=SHARD_SCHEMA).replace_schema_metadata(metadata), path)
-    with pytest.raises(ValueError, match=rf"a\.parquet: has shard version {found}, this code reads '1'"):
+    with pytest.raises(ValueError, match=rf"a\.parquet: has shard version {found}, this code reads '2'"):
         list(read_rows(path))
 
 
 def test_another_table_is_refused(tmp_path):
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"x": [1]}).replace_schema_metadata({VERSION_KEY: "1"}), path)
+    pq.write_table(pa.table({"x": [1]}).replace_schema_metadata({VERSION_KEY: "2"}), path)
     with pytest.raises(ValueError, match=r"has columns \['x'\], not those of a shard"):
         list(read_rows(path))
 
@@ -158,9 +214,21 @@ def test_a_row_whose_parts_differ_in_size_is_refused(rows):
 
 
 def test_a_row_with_a_damaged_photo_or_label_map_is_refused_by_name(rows):
-    for column in ("image", "label_map"):
+    for damage in ({"image": rows[0]["image"][:40]}, {"label_maps": [rows[0]["label_maps"][0][:40]]}):
         with pytest.raises(ValueError, match=r"000000000011\.jpg \(image id 11\): is truncated or corrupt"):
-            decode_row(rows[0] | {column: rows[0][column][:40]})
+            decode_row(rows[0] | damage)
+
+
+def test_a_row_without_a_label_map_is_refused(rows):
+    with pytest.raises(ValueError, match=r"\(image id 11\): has no label map; write the shards again"):
+        decode_row(rows[0] | {"label_maps": []})
+
+
+def test_layers_of_overlapping_segments_keep_their_order(make_sample, jpeg_of):
+    sample = make_sample([[[1, 1, 0]], [[0, 2, 2]]], [(5, False), (7, False)])
+    row = pa.Table.from_pylist([encode_row(jpeg_of(sample.image), sample, 2)], schema=SHARD_SCHEMA).to_pylist()[0]
+    np.testing.assert_array_equal(decode_row(row).label_maps, [[[1, 1, 0]], [[0, 2, 2]]])
+    assert row["hidden_px"] == 2
 
 
 def test_a_row_above_the_size_limit_is_refused(rows):

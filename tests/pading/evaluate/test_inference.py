@@ -37,7 +37,7 @@ def random_prediction(seed: int, *, num_queries: int = 12, height: int = 29, wid
         input_px=32,
         query_embeddings=np.zeros((num_queries, 4), np.float32),
         mask_logits=quantise(smooth[0].numpy()),
-        label_map=np.zeros((height, width), np.uint16),
+        label_maps=np.zeros((1, height, width), np.uint16),
         segments=(),
     )
 

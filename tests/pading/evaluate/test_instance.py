@@ -140,7 +140,7 @@ def test_random_images_equal_pycocotools(seed):
     images = {1 + i: random_image(100 * seed + i) for i in range(5)}
     tallies = []
     for image_id, (label_map, segments, masks, detections) in images.items():
-        overlaps = overlap(torch.from_numpy(masks), label_map, segments)
+        overlaps = overlap(torch.from_numpy(masks), label_map[None], segments)
         tallies.append(count_image(image_id, detections, overlaps, [True] * num_classes))
     assert any(tally.is_ignored.any() for tally in tallies)
     assert_equals_coco(InstanceTally.total(tallies), coco_evaluation(images, num_classes))
@@ -150,7 +150,7 @@ def test_only_the_best_hundred_detections_of_a_class_count():
     label_map, segments, masks, _ = random_image(7)
     rng = np.random.default_rng(0)
     detections = Instances(queries=rng.integers(0, 40, 260), classes=np.arange(260) % 2, scores=rng.random(260))
-    tally = count_image(1, detections, overlap(torch.from_numpy(masks), label_map, segments), [True] * 4)
+    tally = count_image(1, detections, overlap(torch.from_numpy(masks), label_map[None], segments), [True] * 4)
     assert np.bincount(tally.classes).tolist() == [100, 100]
     assert_equals_coco(tally, coco_evaluation({1: (label_map, segments, masks, detections)}, 4))
 
@@ -160,7 +160,7 @@ def random_tallies() -> list[InstanceTally]:
     tallies = []
     for image_id in range(5):
         label_map, segments, masks, detections = random_image(image_id)
-        overlaps = overlap(torch.from_numpy(masks), label_map, segments)
+        overlaps = overlap(torch.from_numpy(masks), label_map[None], segments)
         tallies.append(count_image(image_id, detections, overlaps, [True] * 4))
     return tallies
 

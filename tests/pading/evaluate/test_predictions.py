@@ -30,7 +30,7 @@ def random_prediction(seed: int, *, num_segments: int = 3, height: int = 20, wid
         input_px=24,
         query_embeddings=rng.normal(size=(5, 7)).astype(np.float32),
         mask_logits=quantise(rng.normal(scale=4, size=(5, 6, 6)).astype(np.float32)),
-        label_map=rng.integers(0, num_segments + 1, (height, width)).astype(np.uint16),
+        label_maps=rng.integers(0, num_segments + 1, (1, height, width)).astype(np.uint16),
         segments=tuple(
             Segment(segment_id=100 + i, class_index=i % 4, is_crowd=i == 1, area_px=9 * i) for i in range(num_segments)
         ),
@@ -127,7 +127,7 @@ def test_a_flipped_byte_never_passes_for_a_prediction(tmp_path):
             assert_same(one, two)
 
 
-@pytest.mark.parametrize("column", ["query_embeddings", "mask_logits", "label_map"])
+@pytest.mark.parametrize("column", ["query_embeddings", "mask_logits", "label_maps"])
 def test_a_flipped_byte_of_a_payload_is_an_error_that_names_file_and_image(tmp_path, column):
     path = tmp_path / "val.parquet"
     write_predictions(path, [random_prediction(seed) for seed in range(4)])
@@ -150,8 +150,8 @@ def test_rows_of_another_version_or_with_wrong_sizes_are_refused():
     row = to_row(random_prediction(0))
     with pytest.raises(ValueError, match="version 99"):
         from_row(row | {"version": 99})
-    with pytest.raises(ValueError, match=r"lacks columns \['label_map'\]"):
-        from_row({name: value for name, value in row.items() if name != "label_map"})
+    with pytest.raises(ValueError, match=r"lacks columns \['label_maps'\]"):
+        from_row({name: value for name, value in row.items() if name != "label_maps"})
     with pytest.raises(ValueError, match="is damaged: its checksum differs"):
         from_row(row | {"embedding_width": 8})
     with pytest.raises(ValueError, match="is damaged: its checksum differs"):
@@ -166,8 +166,8 @@ def test_rows_of_another_version_or_with_wrong_sizes_are_refused():
         ({"embedding_width": 8}, "column query_embeddings: 35 values do not fill"),
         ({"mask_height": 7}, "column mask_logits"),
         ({"mask_logits": b"not compressed"}, "column mask_logits"),
-        ({"height": 2**40}, r"column label_map: shape .* is out of bounds"),
-        ({"height": -20}, r"column label_map: shape .* is out of bounds"),
+        ({"height": 2**40}, r"column label_maps: shape .* is out of bounds"),
+        ({"height": -20}, r"column label_maps: shape .* is out of bounds"),
     ],
 )
 def test_a_row_whose_bytes_do_not_fill_its_sizes_is_refused_even_with_a_right_checksum(change, message):
@@ -180,7 +180,7 @@ def test_a_row_whose_bytes_do_not_fill_its_sizes_is_refused_even_with_a_right_ch
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"height": 21}, r"label map \(20, 30\) is not \(21, 30\)"),
+        ({"height": 21}, r"label maps \(1, 20, 30\) are not layers of \(21, 30\)"),
         ({"content_width": 25}, "does not fit the network input of 24 px"),
         ({"query_embeddings": np.zeros((4, 7), np.float32)}, "must share their first axis"),
         ({"mask_logits": np.zeros((5, 6, 6), np.float32)}, "call quantise first"),

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -36,7 +37,7 @@ def image_of_quadrants(image_id: int, classes: tuple[int, int, int, int]) -> Ima
         input_px=8,
         query_embeddings=np.eye(5, dtype=np.float32),
         mask_logits=mask_logits,
-        label_map=label_map,
+        label_maps=label_map[None],
         segments=tuple(
             Segment(segment_id=1 + i, class_index=c, is_crowd=False, area_px=16) for i, c in enumerate(classes)
         ),
@@ -51,7 +52,7 @@ def says(*labels: int):
 
 def test_a_perfect_classifier_earns_a_hundred_everywhere():
     image = image_of_quadrants(1, (0, 1, 2, 3))
-    (tally,) = evaluate_image(image, [says(0, 1, 2, 3, NO_OBJECT)], CLASSES, CONFIG)
+    (tally,) = evaluate_image(image, [says(0, 1, 2, 3, NO_OBJECT)], CLASSES, "panoptic", CONFIG)
     values = metrics(tally, CLASSES)
     counts = {"miou/num_seen": 2, "miou/num_unseen": 2}
     assert values == pytest.approx({name: 100.0 for name in values} | counts, abs=1e-9)
@@ -59,10 +60,39 @@ def test_a_perfect_classifier_earns_a_hundred_everywhere():
         assert {f"{metric}/seen", f"{metric}/unseen", f"{metric}/hm"} <= set(values)
 
 
+def test_a_task_has_the_metrics_that_its_truth_can_judge():
+    image, classifier = image_of_quadrants(1, (0, 1, 2, 3)), says(0, 1, 2, 3, NO_OBJECT)
+    kinds = {}
+    for task in ("panoptic", "semantic", "instance"):
+        tally = ImageTally.total(2 * evaluate_image(image, [classifier], CLASSES, task, CONFIG))
+        kinds[task] = {name.split("/")[0] for name in metrics(tally, CLASSES)}
+    assert kinds["panoptic"] == {"pq", "sq", "rq", "miou", "ap50", "recall100", "recall50"}
+    assert kinds["semantic"] == {"miou", "recall50"}
+    assert kinds["instance"] == {"ap50", "recall100", "recall50"}
+
+
+def test_instances_that_share_pixels_are_judged_by_their_own_masks():
+    image = image_of_quadrants(1, (0, 1, 0, 1))
+    layers = np.zeros((2, 8, 8), dtype=np.uint16)
+    layers[0, :4], layers[1, :, :4] = 1, 2  # the upper half is a dog, the left half a cat
+    mask_logits = np.where([layers[0] == 1, layers[1] == 2], 127, -127).astype(np.int8)
+    image = dataclasses.replace(
+        image,
+        query_embeddings=np.eye(5, dtype=np.float32)[:2],
+        mask_logits=mask_logits,
+        label_maps=layers,
+        segments=image.segments[:2],
+    )
+    (tally,) = evaluate_image(image, [says(0, 1, 2, 3, NO_OBJECT)], CLASSES, "instance", CONFIG)
+    assert metrics(tally, CLASSES)["ap50/hm"] == pytest.approx(100)
+    with pytest.raises(ValueError, match="2 layers of overlapping segments"):
+        evaluate_image(image, [says(0, 1, 2, 3, NO_OBJECT)], CLASSES, "panoptic", CONFIG)
+
+
 def test_confusing_the_unseen_thing_costs_what_the_definitions_say():
     image = image_of_quadrants(1, (0, 1, 2, 3))
     perfect, confused = evaluate_image(
-        image, [says(0, 1, 2, 3, NO_OBJECT), says(0, 0, 2, 3, NO_OBJECT)], CLASSES, CONFIG
+        image, [says(0, 1, 2, 3, NO_OBJECT), says(0, 0, 2, 3, NO_OBJECT)], CLASSES, "panoptic", CONFIG
     )
     assert metrics(perfect, CLASSES)["pq/hm"] == pytest.approx(100)
     values = metrics(confused, CLASSES)
@@ -82,8 +112,8 @@ def test_confusing_the_unseen_thing_costs_what_the_definitions_say():
 def test_classifiers_do_not_influence_each_other():
     image = image_of_quadrants(1, (0, 1, 2, 3))
     good, bad = says(0, 1, 2, 3, NO_OBJECT), says(1, 0, 3, 2, NO_OBJECT)
-    together = evaluate_image(image, [bad, good, bad], CLASSES, CONFIG)
-    alone = evaluate_image(image, [good], CLASSES, CONFIG)
+    together = evaluate_image(image, [bad, good, bad], CLASSES, "panoptic", CONFIG)
+    alone = evaluate_image(image, [good], CLASSES, "panoptic", CONFIG)
     assert metrics(together[1], CLASSES) == metrics(alone[0], CLASSES)
     assert metrics(together[0], CLASSES) == metrics(together[2], CLASSES)
 
@@ -92,7 +122,8 @@ def test_totals_equal_adding_one_by_one_in_any_order():
     classifier = says(0, 1, 2, 3, NO_OBJECT)
     truths = [(0, 1, 2, 3), (0, 0, 2, 3), (1, 1, 2, 2), (3, 1, 0, 0)]
     tallies = [
-        evaluate_image(image_of_quadrants(i, truth), [classifier], CLASSES, CONFIG)[0] for i, truth in enumerate(truths)
+        evaluate_image(image_of_quadrants(i, truth), [classifier], CLASSES, "panoptic", CONFIG)[0]
+        for i, truth in enumerate(truths)
     ]
     total = ImageTally.total(tallies)
     backwards = tallies[3] + tallies[2] + tallies[1] + tallies[0]
@@ -105,7 +136,7 @@ def test_totals_equal_adding_one_by_one_in_any_order():
 
 def test_absent_classes_are_skipped_or_count_as_zero():
     image = image_of_quadrants(1, (0, 0, 2, 2))
-    (tally,) = evaluate_image(image, [says(0, 0, 2, 2, NO_OBJECT)], CLASSES, CONFIG)
+    (tally,) = evaluate_image(image, [says(0, 0, 2, 2, NO_OBJECT)], CLASSES, "panoptic", CONFIG)
     skipped, zeroed = metrics(tally, CLASSES), metrics(tally, CLASSES, absent="zero")
     # Two segments of one stuff class are one predicted segment: IoU 1/2 with each, hence no match.
     assert skipped["pq/seen"] == pytest.approx(50)
@@ -135,11 +166,11 @@ def test_group_mean_and_harmonic_mean_by_hand():
 def test_a_classifier_of_another_shape_is_refused():
     image = image_of_quadrants(1, (0, 1, 2, 3))
     with pytest.raises(ValueError, match=r"classifier 1 returned \(5, 4\), expected \(5, 5\)"):
-        evaluate_image(image, [says(0, 1, 2, 3, 4), lambda e: e[:, :4]], CLASSES, CONFIG)
+        evaluate_image(image, [says(0, 1, 2, 3, 4), lambda e: e[:, :4]], CLASSES, "panoptic", CONFIG)
     with pytest.raises(ValueError, match="classifier 0 returned probabilities that are NaN"):
-        evaluate_image(image, [lambda e: torch.full((5, 5), torch.nan)], CLASSES, CONFIG)
+        evaluate_image(image, [lambda e: torch.full((5, 5), torch.nan)], CLASSES, "panoptic", CONFIG)
 
 
 def test_a_class_of_another_table_is_refused():
     with pytest.raises(ValueError, match="image 8 has a class beyond the 4 of table 'four'"):
-        evaluate_image(image_of_quadrants(8, (0, 1, 2, 4)), [], CLASSES, CONFIG)
+        evaluate_image(image_of_quadrants(8, (0, 1, 2, 4)), [], CLASSES, "panoptic", CONFIG)

@@ -1,9 +1,13 @@
-"""A small batch with everything that can be awkward: void, padding rows, an empty image, a segment without pixels."""
+"""A small batch with everything that can be awkward.
+
+Background, overlapping segments, void, padding rows, an empty image, a segment without pixels.
+"""
 
 import numpy as np
 import pytest
 import torch
 
+from pading.data.labels import IGNORED
 from pading.segmenter.initialisation import initialise
 from pading.segmenter.segmenter import Prediction, Segmenter, SegmenterConfig
 from pading.segmenter.targets import Targets, targets_from_batch
@@ -35,9 +39,12 @@ def label_maps() -> torch.Tensor:
         .astype(np.uint8)
     )
     maps[1] = 0  # an empty image
-    maps[2, 12:] = 0  # letterbox padding
+    maps[2, 12:] = 0  # padding
     maps[3][maps[3] == 2] = 0  # segment 1 of the last image has no pixels
-    return torch.from_numpy(maps)
+    layers = np.stack([np.where(maps == 0, IGNORED, maps), np.zeros_like(maps)], axis=1)
+    layers[0, 0] = np.where(maps[0] == 3, 0, maps[0])  # the first image has background, and segment 2 in its own layer
+    layers[0, 1, 3:14, 2:9] = 3
+    return torch.from_numpy(layers.astype(np.uint8))
 
 
 @pytest.fixture

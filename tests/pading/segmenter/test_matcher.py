@@ -76,7 +76,7 @@ def test_final_labels_are_classes_of_matched_segments_and_no_object_elsewhere(pr
 
 
 def test_segments_that_outnumber_the_queries_stay_unmatched():
-    label_map = torch.tensor([[1, 2, 3]], dtype=torch.uint8).repeat_interleave(4, 1).expand(4, -1)[None]
+    label_map = torch.tensor([[1, 2, 3]], dtype=torch.uint8).repeat_interleave(4, 1).expand(1, 1, 4, -1)
     targets = targets_from_batch(label_map, torch.tensor([[0, 1, 2]]))
     prediction = Prediction(torch.zeros(1, 2, 4), torch.zeros(1, 2, 4), torch.randn(1, 2, 1, 3))
     labels, segments = match_final(prediction, targets)
