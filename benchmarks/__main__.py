@@ -13,8 +13,8 @@ def main() -> int:
     if arguments == ["--list"]:
         print("\n".join(NAMES))
         return 0
-    if len(arguments) != 1 or arguments[0] not in NAMES:
-        print(f"usage: python -m benchmarks NAME, one of: {', '.join(NAMES)}", file=sys.stderr)
+    if not arguments or arguments[0] not in NAMES:
+        print(f"usage: python -m benchmarks NAME [OPTIONS], NAME one of: {', '.join(NAMES)}", file=sys.stderr)
         return 2
     importlib.import_module(f"benchmarks.{arguments[0]}").main()
     return 0

@@ -79,7 +79,7 @@ def _batch(random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.T
     """Return images of noise with seven blocky segments each, the number that a scene of the shapes world has."""
     images = torch.randint(0, 256, (BATCH, 3, SIDE_PX, SIDE_PX), generator=random, dtype=torch.uint8)
     labels = torch.randint(1, 8, (BATCH, SIDE_PX // 16, SIDE_PX // 16), generator=random, dtype=torch.uint8)
-    label_maps = labels.repeat_interleave(16, dim=1).repeat_interleave(16, dim=2)
+    label_maps = labels.repeat_interleave(16, dim=1).repeat_interleave(16, dim=2)[:, None]  # one layer
     classes = torch.full((BATCH, MAX_SEGMENTS), -1)
     classes[:, :7] = torch.randint(0, NUM_CLASSES, (BATCH, 7), generator=random)
     return images, label_maps, classes

@@ -8,10 +8,12 @@ from typing import Annotated
 import tyro
 
 from cluster.storage import RunDir
+from jobs.config import PipelineConfig, with_absolute_split
+from jobs.export import Export, export
 from jobs.failures import exit_code
 from jobs.pipeline import plan, run_pipeline
 from jobs.predict import Predict, predict
-from jobs.presets import PRESETS, PipelineConfig
+from jobs.presets import PRESETS
 from jobs.progress import complain, say
 
 DEFAULT_PRESET = "shapes"
@@ -24,6 +26,7 @@ verbs
   {", ".join(STAGE_VERBS[5:])}
                one stage of a run
   predict      masks and names for photos, from a finished run
+  export       the shards of a run as WebDataset tar files
 
 presets        {", ".join(PRESETS)} (default: {DEFAULT_PRESET})
 
@@ -57,8 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
     if verb == "predict":
         command = tyro.cli(Predict, args=rest, prog="pading predict", description=predict.__doc__)
         return exit_code(lambda: predict(command), trace=None)
+    if verb == "export":
+        chosen = tyro.cli(Export, args=rest, prog="pading export", description=export.__doc__)
+        return exit_code(lambda: export(chosen), trace=None)
     if verb != "run" and verb not in STAGE_VERBS:
-        complain(f"error: no verb {verb!r}; choose one of run, {', '.join(STAGE_VERBS)}, predict")
+        complain(f"error: no verb {verb!r}; choose one of run, {', '.join(STAGE_VERBS)}, predict, export")
         return 2
     preset = DEFAULT_PRESET
     if rest and not rest[0].startswith("-"):
@@ -70,10 +76,12 @@ def main(arguments: list[str] | None = None) -> int:
     run = tyro.cli(Run, default=default, args=rest, prog=f"pading {verb} {preset}", description=PRESETS[preset].__doc__)
     run_dir = RunDir((run.run_dir or Path("runs") / preset).absolute())  # workers may start elsewhere
     first, last = (run.from_stage, run.until) if verb == "run" else (verb, verb)
+    force = run.force or verb == "verify"  # asked for by name, it looks again: the folder may have changed
+    config = with_absolute_split(run.config)
     if run.dry_run:
-        return exit_code(lambda: plan(run.config, run_dir, first=first, last=last, force=run.force), trace=None)
+        return exit_code(lambda: plan(config, run_dir, first=first, last=last, force=force), trace=None)
     return exit_code(
-        lambda: run_pipeline(run.config, run_dir, first=first, last=last, force=run.force),
+        lambda: run_pipeline(config, run_dir, first=first, last=last, force=force),
         trace=run_dir.root / "error.log",
     )
 

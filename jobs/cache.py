@@ -12,17 +12,20 @@ import pyarrow as pa
 import ray.data
 import torch
 
+from cluster.filesystem import open_location
 from cluster.session import connect
 from cluster.storage import RunDir
+from jobs.config import PipelineConfig
 from jobs.parquet import count_rows, read_parquet, write_parquet
-from jobs.presets import PipelineConfig
 from jobs.progress import say
-from jobs.shard import shard_files
+from jobs.shard import shard_files, shard_folder
 from pading.data.batch import Batch, batch_arrays
+from pading.data.jitter import letterbox_view
 from pading.data.shards import decode_row
 from pading.evaluate.extract import matched_features, predict_samples
 from pading.evaluate.predictions import PREDICTION_SCHEMA, ROWS_PER_GROUP, to_row
 from pading.segmenter.weights import load_segmenter
+from pading.split import Part
 from pading.zeroshot.features import feature_schema, features_table
 
 FEATURES, PREDICTIONS = "features", "predictions"
@@ -33,17 +36,22 @@ def cache(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, An
     """Write `features/` from the train shards and `predictions/` from the val shards."""
     connect()
     weights = run_dir.artefact("segmenter").resolve()
-    train = read_parquet(shard_files(run_dir, "train"))
+    train = _read_shards(config, run_dir, "train")
     features = _with_actors(train, FeatureExtractor, (weights, config), config)
     files = write_parquet(features, folder / FEATURES, feature_schema(config.segmenter.width), FEATURE_ROWS_PER_GROUP)
     counts = {"features": count_rows(files)}
     say(f"  {counts['features']} features of train images")
-    val = read_parquet(shard_files(run_dir, "val"))
+    val = _read_shards(config, run_dir, "val")
     predictions = _with_actors(val, Predictor, (weights, config.data.input_px), config)
     files = write_parquet(predictions, folder / PREDICTIONS, PREDICTION_SCHEMA, ROWS_PER_GROUP)
     counts["predictions"] = count_rows(files)
     say(f"  {counts['predictions']} predictions of val images")
     return counts
+
+
+def _read_shards(config: PipelineConfig, run_dir: RunDir, part: Part) -> ray.data.Dataset:
+    filesystem, _ = open_location(shard_folder(config, run_dir, part))
+    return read_parquet(shard_files(config, run_dir, part), filesystem=filesystem)
 
 
 def feature_files(run_dir: RunDir) -> list[Path]:
@@ -67,7 +75,11 @@ class FeatureExtractor:
     def __call__(self, rows: dict[str, np.ndarray]) -> pa.Table:
         """Return one row per kept query."""
         data = self.config.data
-        batch = Batch.from_arrays(batch_arrays(rows, data.input_px, data.max_segments)).to(_device())
+        sizes = zip(rows["height"].tolist(), rows["width"].tolist(), strict=True)
+        views = [letterbox_view(height, width, data.input_px) for height, width in sizes]
+        has_background = self.config.task == "instance"
+        arrays = batch_arrays(rows, views, data.input_px, data.max_segments, has_background=has_background)
+        batch = Batch.from_arrays(arrays).to(_device())
         kept = matched_features(self.segmenter, batch, self.config.cache.no_object_per_image, self.config.seed)
         return features_table(kept)
 

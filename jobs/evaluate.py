@@ -11,16 +11,16 @@ from torch import nn
 from cluster.session import connect
 from cluster.storage import RunDir, write_json
 from jobs.cache import prediction_files
+from jobs.config import PipelineConfig
 from jobs.fit import fitted_rows
-from jobs.parquet import count_rows
 from jobs.pictures import draw_pictures
-from jobs.presets import PipelineConfig
 from jobs.progress import Progress
-from jobs.shard import shard_classes, shard_files
+from jobs.shard import shard_classes, shard_index
 from pading.classes import ClassTable
 from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.predictions import read_predictions
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
+from pading.split import Task
 from pading.zeroshot.classifier import load_classifier
 
 ROWS, PANELS = "rows.json", "panels.png"
@@ -37,14 +37,14 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     rows = fitted_rows(run_dir)
     paths = [(run_dir.artefact("classifiers") / row["folder"]).resolve() for row in rows]
     files = [path.resolve() for path in prediction_files(run_dir)]
-    tasks = [_score_file.remote(path, paths, classes, config.inference) for path in files]
+    tasks = [_score_file.remote(path, paths, classes, config.task, config.inference) for path in files]
     progress = Progress("score prediction files", len(files))
     parts: list[list[ImageTally]] = []
     for done, task in enumerate(tasks, start=1):  # kept in the order of the files, whichever task ends first
         parts.append(ray.get(task))
         progress.update(done)
     totals = [ImageTally.total(column) for column in zip(*parts, strict=True)]
-    expected = count_rows(shard_files(run_dir, "val"))
+    expected = shard_index(config, run_dir, "val").num_images
     if totals[0].num_images != expected:
         raise ValueError(f"{totals[0].num_images} images scored, the val shards hold {expected}; redo the cache stage")
     scored = [
@@ -69,10 +69,10 @@ def _finite_or_null(values: dict[str, float]) -> dict[str, float | None]:
 
 @ray.remote(num_cpus=1)
 def _score_file(
-    predictions: Path, classifiers: list[Path], classes: ClassTable, config: InferenceConfig
+    predictions: Path, classifiers: list[Path], classes: ClassTable, task: Task, config: InferenceConfig
 ) -> list[ImageTally]:
     """Return each classifier's tally over one file of predictions; the work on an image is shared by all."""
     torch.set_num_threads(1)
     functions = [nn.Sequential(load_classifier(path), nn.Softmax(dim=1)).requires_grad_(False) for path in classifiers]
-    tallies = [evaluate_image(image, functions, classes, config) for image in read_predictions(predictions)]
+    tallies = [evaluate_image(image, functions, classes, task, config) for image in read_predictions(predictions)]
     return [ImageTally.total(column) for column in zip(*tallies, strict=True)]

@@ -10,8 +10,8 @@ import torch
 from cluster.session import connect
 from cluster.storage import RunDir, write_json
 from jobs.cache import feature_files
+from jobs.config import PipelineConfig
 from jobs.embed import read_embeddings
-from jobs.presets import PipelineConfig
 from jobs.progress import Progress
 from jobs.shard import shard_classes
 from jobs.sweep import winning_method

@@ -9,8 +9,8 @@ from typing import Any
 
 from cluster.storage import Manifest, RunDir
 from cluster.tracking import Tracker
+from jobs.config import PipelineConfig
 from jobs.evaluate import PANELS, ROWS
-from jobs.presets import PipelineConfig
 from jobs.progress import say
 from jobs.shard import shard_classes
 from pading.evaluate.leaderboard_pages import terminal_table, write_leaderboard

@@ -1,10 +1,12 @@
 """Ray Data to parquet files with stable names, a fixed schema and small row groups."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray.data
+from pyarrow.fs import FileSystem
 
 from pading.data.shards import PARQUET_OPTIONS
 
@@ -19,17 +21,18 @@ def write_parquet(dataset: ray.data.Dataset, folder: Path, schema: pa.Schema, ro
     return [path.rename(folder / f"part-{index:05d}.parquet") for index, path in enumerate(written)]
 
 
-def read_parquet(files: list[Path], columns: list[str] | None = None) -> ray.data.Dataset:
-    """Stream parquet files in the order given, one block a file or less.
+def read_parquet(files: Sequence[str | Path], filesystem: FileSystem | None = None) -> ray.data.Dataset:
+    """Stream parquet files in the order given, one block a file or less; without a file system, of this machine's.
 
     Raises:
         ValueError: if there are no files.
     """
     if not files:
         raise ValueError("no parquet files to read; run the stage that writes them first")
-    return ray.data.read_parquet([str(path) for path in files], columns=columns, override_num_blocks=len(files))
+    paths = [str(path) for path in files]
+    return ray.data.read_parquet(paths, filesystem=filesystem, override_num_blocks=len(paths))
 
 
-def count_rows(files: list[Path]) -> int:
+def count_rows(files: Sequence[str | Path], filesystem: FileSystem | None = None) -> int:
     """Return the number of rows in parquet files, from their footers."""
-    return sum(pq.read_metadata(path).num_rows for path in files)
+    return sum(pq.read_metadata(str(path), filesystem=filesystem).num_rows for path in files)

@@ -2,19 +2,29 @@
 
 from itertools import islice
 
+import numpy as np
 import torch
 from PIL import Image
 
+from cluster.filesystem import open_location
 from cluster.storage import RunDir
 from jobs.cache import prediction_files
+from jobs.config import PipelineConfig
 from jobs.fit import fitted_rows
-from jobs.presets import PipelineConfig
-from jobs.shard import shard_classes, shard_files
+from jobs.shard import shard_classes, shard_files, shard_folder
 from pading.classes import ClassTable
 from pading.data.shards import decode_row, read_rows
-from pading.evaluate.inference import InferenceConfig, PanopticMap, ground_truth_map, panoptic_map, upsampled_masks
+from pading.evaluate.inference import (
+    InferenceConfig,
+    PanopticMap,
+    ground_truth_map,
+    panoptic_map,
+    semantic_map,
+    upsampled_masks,
+)
 from pading.evaluate.panels import PanelRow, draw_panel
 from pading.evaluate.predictions import ImagePrediction, read_predictions
+from pading.split import Task
 from pading.zeroshot.classifier import Classifier, load_classifier
 
 NUM_IMAGES = 6
@@ -31,8 +41,9 @@ def draw_pictures(config: PipelineConfig, run_dir: RunDir) -> Image.Image:
     unseen = set(classes.unseen)
     chosen = sorted(predictions, key=lambda p: -sum(s.class_index in unseen for s in p.segments))[:NUM_IMAGES]
     wanted = {prediction.image_id for prediction in chosen}
+    filesystem, _ = open_location(shard_folder(config, run_dir, "val"))
     photos = {}
-    for row in (row for path in shard_files(run_dir, "val") for row in read_rows(path)):
+    for row in (row for path in shard_files(config, run_dir, "val") for row in read_rows(path, filesystem)):
         if row["image_id"] in wanted:
             photos[row["image_id"]] = decode_row(row).image
         if len(photos) == len(wanted):
@@ -41,17 +52,22 @@ def draw_pictures(config: PipelineConfig, run_dir: RunDir) -> Image.Image:
         PanelRow(
             photo=photos[prediction.image_id],
             ground_truth=ground_truth_map(prediction, classes),
-            predictions=tuple(panoptic_of(prediction, c, classes, config.inference) for c in classifiers),
+            predictions=tuple(map_of(prediction, c, classes, config.task, config.inference) for c in classifiers),
         )
         for prediction in chosen
     ]
     return draw_panel(rows, methods, classes)
 
 
-def panoptic_of(
-    prediction: ImagePrediction, classifier: Classifier, classes: ClassTable, config: InferenceConfig
+def map_of(
+    prediction: ImagePrediction, classifier: Classifier, classes: ClassTable, task: Task, config: InferenceConfig
 ) -> PanopticMap:
-    """Return the panoptic map that a classifier makes of one image's queries."""
+    """Return what a classifier makes of one image's queries: for the semantic task a segment per class, no void."""
     with torch.inference_mode():
         probabilities = classifier(torch.from_numpy(prediction.query_embeddings)).softmax(dim=1)
-    return panoptic_map(probabilities, upsampled_masks(prediction), classes.is_thing, config)
+    masks = upsampled_masks(prediction)
+    if task != "semantic":
+        return panoptic_map(probabilities, masks, classes.is_thing, config)
+    present, labels = np.unique(semantic_map(probabilities, masks), return_inverse=True)
+    label_map = labels.reshape(prediction.height, prediction.width).astype(np.int32) + 1
+    return PanopticMap(label_map=label_map, classes=present)

@@ -6,19 +6,17 @@ import time
 from typing import Any
 
 from cluster.status import Status
-from cluster.storage import RunDir, file_digest, write_json
+from cluster.storage import RunDir, write_json
 from jobs import cache, embed, evaluate, fit, leaderboard, pretrain, shapes, shard, sweep, verify
-from jobs.presets import PipelineConfig, class_table
+from jobs.config import PipelineConfig, split_of
 from jobs.progress import format_seconds, say
 from jobs.stage import Stage
 from pading.config import to_plain
 
 
 def _coco_files(config: PipelineConfig) -> dict[str, str]:
-    """Digest the annotation files of a COCO folder that is not ours; its images are checked when they are read."""
-    if config.is_synthetic:
-        return {}
-    return {path.name: file_digest(path) for path in verify.annotation_files(config)}
+    """Digest the annotations of a COCO folder that is not ours; its images are checked when they are read."""
+    return {} if config.is_synthetic else verify.outside_files(config)
 
 
 def _of(*names: str) -> Any:
@@ -32,18 +30,36 @@ SHAPES = Stage(name="shapes", output="shapes", inputs=(), settings=_of("shapes")
 def stages(config: PipelineConfig) -> list[Stage]:
     """Return the stages of a run in order; only a synthetic run draws its world."""
     world = (SHAPES.output,) if config.is_synthetic else ()
-    table = hashlib.sha256(class_table(config).to_json().encode()).hexdigest()[:16]
+    split = split_of(config)
+    table = hashlib.sha256(split.classes.to_json().encode()).hexdigest()[:16]
+    benchmark = {"task": split.task, "class_table": table, "train": split.train, "val": split.val}
 
-    def data(config: PipelineConfig) -> dict[str, Any]:
-        return {"class_table": table, "images_per_shard": config.data.images_per_shard}
+    def checks(config: PipelineConfig) -> dict[str, Any]:
+        return {**benchmark, "deep": config.data.deep, "skip_bad": config.data.skip_bad}
+
+    def shards(config: PipelineConfig) -> dict[str, Any]:
+        data = config.data
+        return {**benchmark, "shard_mb": data.shard_mb, "skip_bad": data.skip_bad, "shards": data.shards}
 
     def pretraining(config: PipelineConfig) -> dict[str, Any]:
-        return {**_of("segmenter", "pretrain", "seed")(config), "input_px": config.data.input_px}
+        data = config.data
+        return {
+            **_of("segmenter", "pretrain", "seed")(config),
+            "input_px": data.input_px,
+            "max_segments": data.max_segments,
+        }
 
     return [
         *([SHAPES] if config.is_synthetic else []),
-        Stage(name="verify", output="verify", inputs=world, settings=data, outside=_coco_files, work=verify.verify),
-        Stage(name="shard", output="shards", inputs=("verify",), settings=data, work=shard.write_shards),
+        Stage(name="verify", output="verify", inputs=world, settings=checks, outside=_coco_files, work=verify.verify),
+        Stage(
+            name="shard",
+            output="shards",
+            inputs=world,  # not `verify`, which makes nothing that is read
+            settings=shards,
+            outside=_coco_files,
+            work=shard.write_shards,
+        ),
         Stage(
             name="embed",
             output="text",

@@ -9,9 +9,9 @@ import tyro
 from PIL import Image
 
 from cluster.storage import RunDir, write_json
+from jobs.config import read_config
 from jobs.fit import fitted_rows
-from jobs.pictures import panoptic_of
-from jobs.presets import read_config
+from jobs.pictures import map_of
 from jobs.progress import Progress, say
 from jobs.shard import shard_classes
 from pading.classes import ClassTable
@@ -61,10 +61,10 @@ def predict(command: Predict) -> None:
     for number, path in enumerate(command.photos, start=1):
         image = read_photo(path)
         height, width = image.shape[:2]
-        nothing = np.zeros((height, width), np.uint16)
-        sample = Sample(image_id=number, file_name=path.name, image=image, label_map=nothing, segments=())
+        nothing = np.zeros((1, height, width), np.uint16)
+        sample = Sample(image_id=number, file_name=path.name, image=image, label_maps=nothing, segments=())
         (prediction,) = predict_samples(segmenter, [sample], config.data.input_px)
-        panoptic = panoptic_of(prediction, classifier, classes, config.inference)
+        panoptic = map_of(prediction, classifier, classes, config.task, config.inference)
         annotations.append(write_coco(command.out, path, number, panoptic, classes))
         draw_map(Image.fromarray(image), panoptic, classes).save(command.out / f"{path.stem}_overlay.png")
         progress.update(number, path.name)

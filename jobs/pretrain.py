@@ -1,15 +1,18 @@
 """Stage `pretrain`: shards -> segmenter weights, streamed by Ray Data into Ray Train workers that step by `engine`.
 
-A checkpoint is taken at the end of each epoch. Every draw is a function of (seed, epoch, step, rank) and the stream
-keeps its order, so a run that was killed and resumed takes the same steps as one that was not.
+A checkpoint is taken every `N // batch_size` steps, here called an epoch. What a step sees is a function of seed and
+step (`stream.py`), so a run that was killed and resumed takes the same steps as one that was not.
 """
 
 import logging
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import ray.data
 import ray.train
 import ray.train.v2._internal.execution.context
 import torch
@@ -19,16 +22,15 @@ from torch import Tensor
 
 from cluster.session import connect
 from cluster.storage import RunDir
+from jobs.config import PipelineConfig
 from jobs.engine import Engine, make_engine
-from jobs.parquet import read_parquet
-from jobs.presets import PipelineConfig
 from jobs.progress import Progress, say
-from jobs.shard import AUDIT_FILE, shard_classes, shard_files
+from jobs.shard import audited_training_shards, shard_classes, shard_folder
+from jobs.stream import Shards, StreamConfig, training_batches
 from pading.classes import ClassTable
 from pading.config import from_plain, to_plain
-from pading.data.audit import LeakAudit
-from pading.data.batch import Batch, augment, batch_arrays
-from pading.randomness import derive_seed, generator_for
+from pading.data.batch import Batch
+from pading.randomness import generator_for
 from pading.segmenter.criterion import criterion
 from pading.segmenter.initialisation import initialise
 from pading.segmenter.optimisation import adamw, learning_rate_factor
@@ -43,28 +45,27 @@ def pretrain(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     """Train the segmenter on seen classes and write its plain weights.
 
     Raises:
-        ValueError: if the shards' leak audit counts an unseen pixel, or an epoch has fewer images than one batch.
+        FileNotFoundError: if a shard or its audit is missing.
+        ValueError: if the shards are not those that the leak audit found clean, or are fewer images than one batch.
     """
     connect()
-    classes = shard_classes(run_dir)
-    audit = LeakAudit.from_json((run_dir.artefact("shards") / AUDIT_FILE).read_text())
-    audit.check()
-    steps_per_epoch = audit.num_images // config.pretrain.batch_size
+    index = audited_training_shards(config, run_dir)
+    steps_per_epoch = index.num_images // config.pretrain.batch_size
     if steps_per_epoch == 0:
         raise ValueError(
-            f"{audit.num_images} training images make no batch of {config.pretrain.batch_size}; "
+            f"{index.num_images} training images make no batch of {config.pretrain.batch_size}; "
             "lower --pretrain.batch-size or give more images"
         )
-    say(f"  {audit.num_images} images, {steps_per_epoch} steps an epoch, {config.pretrain.epochs} epochs")
+    say(f"  {index.num_images} images, {steps_per_epoch} steps an epoch, {config.pretrain.epochs} epochs")
     settings = {
         "config": to_plain(config),
-        "classes": classes.to_json(),
+        "classes": shard_classes(run_dir).to_json(),
+        "shards": Shards.of(shard_folder(config, run_dir, "train"), index),
         "steps_per_epoch": steps_per_epoch,
     }
     result = TorchTrainer(
         train_worker,
         train_loop_config=settings,
-        datasets={"train": training_stream(config, shard_files(run_dir, "train"))},
         torch_config=TorchConfig(backend="nccl" if torch.cuda.is_available() else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.pretrain.workers,
@@ -82,14 +83,7 @@ def pretrain(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     with result.checkpoint.as_directory() as checkpoint:
         for path in (Path(checkpoint) / FINAL).iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
-    return {"images": audit.num_images, "steps": steps_per_epoch * config.pretrain.epochs, **result.metrics}
-
-
-def training_stream(config: PipelineConfig, files: list[Path]) -> ray.data.Dataset:
-    """Return the stream of decoded, letterboxed images; bytes travel until this last map."""
-    settings = {"size_px": config.data.input_px, "max_segments": config.data.max_segments}
-    dataset = read_parquet(files).map_batches(batch_arrays, fn_kwargs=settings, batch_size=64, batch_format="numpy")
-    return dataset.materialize() if config.pretrain.keep_decoded else dataset
+    return {"images": index.num_images, "steps": steps_per_epoch * config.pretrain.epochs, **result.metrics}
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -103,16 +97,19 @@ def train_worker(settings: dict[str, Any]) -> None:
     if checkpoint := ray.train.get_checkpoint():
         with checkpoint.as_directory() as folder:
             first_epoch = engine.load(Path(folder))["epoch"]
-    stream = ray.train.get_dataset_shard("train")
-    steps = settings["steps_per_epoch"]
-    progress = Progress("pretrain", config.pretrain.epochs * steps, every_s=15.0)
-    for epoch in range(first_epoch, config.pretrain.epochs):
-        metrics = train_epoch(engine, config, stream, epoch, steps, progress)
-        with tempfile.TemporaryDirectory() as name:
-            engine.save(Path(name), {"epoch": epoch + 1})
-            if epoch + 1 == config.pretrain.epochs:
-                save_final(engine, segmenter, Path(name) / FINAL)
-            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(name))
+    steps, epochs = settings["steps_per_epoch"], config.pretrain.epochs
+    progress = Progress("pretrain", epochs * steps, every_s=15.0)
+    context = ray.train.get_context()
+    share = (context.get_world_rank(), context.get_world_size())
+    stream = training_batches(StreamConfig.of(config), settings["shards"], first_epoch * steps, epochs * steps, *share)
+    with closing(stream):
+        for epoch in range(first_epoch, epochs):
+            metrics = train_epoch(engine, config, islice(stream, steps), steps, progress)
+            with tempfile.TemporaryDirectory() as name:
+                engine.save(Path(name), {"epoch": epoch + 1})
+                if epoch + 1 == epochs:
+                    save_final(engine, segmenter, Path(name) / FINAL)
+                ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(name))
 
 
 def build_engine(config: PipelineConfig, classes: ClassTable) -> tuple[Engine, Segmenter]:
@@ -135,34 +132,33 @@ def build_engine(config: PipelineConfig, classes: ClassTable) -> tuple[Engine, S
 
 
 def train_epoch(
-    engine: Engine, config: PipelineConfig, stream: Any, epoch: int, steps: int, progress: Progress
+    engine: Engine, config: PipelineConfig, batches: Iterator[tuple[int, Batch]], steps: int, progress: Progress
 ) -> dict[str, float]:
-    """Take one epoch's steps and return the mean of each loss."""
-    rank, world = ray.train.get_context().get_world_rank(), ray.train.get_context().get_world_size()
+    """Take one epoch's steps and return the mean of each loss.
+
+    The progress line says how long a step of the epoch waited for its batch, in the mean: 0 where the stream keeps up.
+    """
+    is_first_rank = ray.train.get_context().get_world_rank() == 0
     device = next(engine.model.parameters()).device
-    batches = stream.iter_batches(
-        batch_size=config.pretrain.batch_size // world,
-        batch_format="numpy",
-        drop_last=True,
-        local_shuffle_buffer_size=config.pretrain.shuffle_rows,
-        local_shuffle_seed=derive_seed(config.seed, "order", epoch, rank) % 2**32,
-    )
     schedule = config.pretrain.schedule_over(steps)
     sums: dict[str, float] = {}
-    for step, arrays in zip(range(steps), batches, strict=False):
-        draws = generator_for(config.seed, "augment", epoch, step, rank)
-        batch = augment(Batch.from_arrays(arrays), draws, turns=config.pretrain.turns).to(device)
+    waited_s = 0.0
+    for taken in range(1, steps + 1):
+        start = time.perf_counter()
+        step, batch = next(batches)
+        waited_s += time.perf_counter() - start
+        batch = batch.to(device)
         targets = targets_from_batch(batch.label_maps, batch.classes, batch.image_ids)
         num_masks = mean_over_ranks(targets.num_masks.float())
         losses = criterion(engine.model(batch.images), targets, num_masks, config.pretrain.criterion)
         loss = torch.stack(list(losses.values())).sum()
         engine.backward(loss)
-        position = epoch * steps + step
-        engine.step(learning_rate_factor(position, schedule))
+        engine.step(learning_rate_factor(step, schedule))
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + value.item() / steps
-        if rank == 0:
-            progress.update(position + 1, f"epoch {epoch + 1}, loss {loss.item():.3f}")
+        if is_first_rank:
+            waited = f"waited {waited_s / taken:.2g} s a step for data"
+            progress.update(step + 1, f"epoch {step // steps + 1}, loss {loss.item():.3f}, {waited}")
     return sums
 
 

@@ -7,7 +7,7 @@ import ray
 
 from cluster.session import connect
 from cluster.storage import RunDir
-from jobs.presets import PipelineConfig
+from jobs.config import PipelineConfig
 from jobs.progress import Progress
 from pading.shapes.layout import SPLITS, ShapesConfig
 from pading.shapes.writer import ImageRecord, write_annotations, write_images

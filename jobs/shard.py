@@ -1,85 +1,149 @@
-"""Stage `shard`: COCO files -> parquet shards without unseen classes in train, and the audit that proves it."""
+"""Stage `shard`: COCO files -> parquet shards without unseen classes in train, and the audit that proves it.
 
+And the way to the shards for the stages after it: the run directory holds their indices, classes, audit and location.
+"""
+
+import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import numpy as np
-import pyarrow as pa
-import ray.data
-
+from cluster.filesystem import absolute_location, location_inside, open_location, write_file
 from cluster.session import connect
-from cluster.storage import RunDir, file_digest, write_json
-from jobs.parquet import read_parquet, write_parquet
-from jobs.presets import PipelineConfig, class_table, data_root
+from cluster.storage import RunDir
+from jobs.config import PipelineConfig, split_of
 from jobs.progress import say
+from jobs.shard_parts import MEGABYTE, audit_part, publish_index, read_index, refuse_other_split, write_part
 from pading.classes import ClassTable
-from pading.data.audit import LeakAudit, audit_row
-from pading.data.coco import ImageRecord, has_unseen, load_sample, read_panoptic
-from pading.data.shards import SHARD_SCHEMA, encode_row
+from pading.data.audit import LeakAudit
+from pading.data.errors import DataError, MissingFileError
+from pading.data.proof import check_audit, check_files
+from pading.data.shard_index import INDEX_FILE, ShardIndex
+from pading.data.shares import Quarantined
+from pading.split import Part
 
-COCO_SPLITS = {"train": "train2017", "val": "val2017"}
-CLASSES_FILE = "classes.json"
-AUDIT_FILE = "leak_audit.json"
-ROWS_PER_GROUP = 64
+PARTS: tuple[Part, ...] = get_args(Part)
+CLASSES_FILE, AUDIT_FILE, QUARANTINE_FILE = "classes.json", "leak_audit.json", "quarantine.json"
+LOCATION_FILE, HERE = "location", "."  # where the parquet files lie; a run directory that holds them may be moved
 
 
 def write_shards(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Write `train/` (images with an unseen segment left out) and `val/` (all images), then audit what was written."""
+    """Write `train/` (no unseen class in any label) and `val/`, then audit what was written.
+
+    Raises:
+        FileNotFoundError: if a file is missing and `data.skip_bad` is off.
+        ValueError: if an image is bad and `data.skip_bad` is off, nothing is kept, the audit counts an unseen pixel, or
+            the location holds the shards of another split.
+    """
     connect()
-    classes = class_table(config)
-    root = data_root(config, run_dir)
-    (folder / CLASSES_FILE).write_text(classes.to_json())
-    counts: dict[str, Any] = {}
-    for split, coco_split in COCO_SPLITS.items():
-        records = read_panoptic(root, coco_split, classes)
-        kept = [record for record in records if split == "val" or not has_unseen(record, classes)]
-        if not kept:
-            raise ValueError(f"{root}: every {coco_split} image holds an unseen class; nothing is left to train on")
-        say(f"  {split}: {len(kept)} of {len(records)} images kept")
-        files = _write_split(kept, classes, folder / split, config.data.images_per_shard)
-        counts[split] = {"found": len(records), "kept": len(kept), "files": {p.name: file_digest(p) for p in files}}
-    audit = audit_files(sorted((folder / "train").glob("*.parquet")), classes)
-    audit.check()
-    write_json(folder / AUDIT_FILE, json.loads(audit.to_json()))
-    say(f"  leak audit: {audit.num_images} train images, {audit.num_pixels} pixels recounted, 0 of an unseen class")
-    return counts
+    split, staging = split_of(config), run_dir.work("shard") / "shards"
+    home = absolute_location(config.data.shards or staging)
+    indices: dict[Part, ShardIndex] = {}
+    quarantined: dict[Part, list[Quarantined]] = {}
+    for part in PARTS:
+        refuse_other_split(location_inside(home, part), split)
+    write_file(split.classes.to_json().encode(), location_inside(home, CLASSES_FILE))  # fails before the long work does
+    for part in PARTS:
+        indices[part], quarantined[part] = write_part(config, run_dir, split, part, location_inside(home, part))
+    audit = audit_part(indices["train"], split, location_inside(home, "train"))
+    audit.tally.check()
+    say(f"  leak audit: {audit.tally.num_images} train images, {audit.tally.num_pixels} pixels recounted, 0 unseen")
+    if audit.tally.num_hidden_pixels:
+        say(f"  {audit.tally.context_line()}")
+    bad = {part: [dataclasses.asdict(entry) for entry in entries] for part, entries in quarantined.items()}
+    papers = {
+        CLASSES_FILE: split.classes.to_json(),
+        AUDIT_FILE: audit.to_json(),
+        QUARANTINE_FILE: json.dumps(bad, indent=1) + "\n",
+    }
+    for part in PARTS:
+        publish_index(indices[part], location_inside(home, part))
+        if config.data.shards:
+            write_file(indices[part].to_json().encode(), str(folder / part / INDEX_FILE))
+        else:
+            (staging / part).rename(folder / part)
+    for name, text in papers.items():
+        (folder / name).write_text(text)
+        if config.data.shards:
+            write_file(text.encode(), location_inside(home, name))
+    (folder / LOCATION_FILE).write_text(home if config.data.shards else HERE)
+    return {
+        part: {**index.counts, "files": len(index.files), "digest": index.digest} for part, index in indices.items()
+    }
 
 
-def shard_files(run_dir: RunDir, split: str) -> list[Path]:
-    """Return the parquet files of one split, in order."""
-    return sorted((run_dir.artefact("shards") / split).glob("*.parquet"))
+def audited_training_shards(config: PipelineConfig, run_dir: RunDir) -> ShardIndex:
+    """Return the index of the training shards once their proof holds: audit, index and every byte agree.
+
+    Raises:
+        FileNotFoundError: if audit, index or a shard is missing.
+        ValueError: if the audit is of other shards or another split or counts an unseen pixel, or a shard was changed.
+    """
+    index = shard_index(config, run_dir, "train")
+    file = run_dir.artefact("shards") / AUDIT_FILE
+    check_audit(LeakAudit.from_json(_read_paper(file), str(file)), index, split_of(config), str(file))
+    location = shard_folder(config, run_dir, "train")
+    there = location_inside(location, INDEX_FILE)
+    if read_index(there) != index:
+        what = f"differs from its copy in {run_dir.artefact('shards')}"
+        raise DataError(there, what, "another run wrote there: write the shards again, to a location of their own")
+    filesystem, folder = open_location(location)
+    check_files(index, filesystem, folder)
+    say(f"  training shards: {len(index.files)} files, {index.num_bytes / MEGABYTE:.0f} MB, as they were audited")
+    return index
+
+
+def shard_index(config: PipelineConfig, run_dir: RunDir, part: Part) -> ShardIndex:
+    """Return the index of one part of this run's shards.
+
+    Raises:
+        FileNotFoundError: if the run has no shards.
+        ValueError: if the file is no index, or of another split than the run's.
+    """
+    file = run_dir.artefact("shards") / part / INDEX_FILE
+    index = ShardIndex.from_json(_read_paper(file), str(file))
+    if (index.split, index.part) != (split_of(config).name, part):
+        what = f"is of {index.part} of split {index.split!r}, not of {part} of {config.data.split!r}"
+        raise DataError(str(file), what, "write the shards again")
+    return index
+
+
+def train_index(config: PipelineConfig, run_dir: RunDir) -> ShardIndex:
+    """Return the index of this run's training shards."""
+    return shard_index(config, run_dir, "train")
+
+
+def shard_folder(config: PipelineConfig, run_dir: RunDir, part: Part) -> str:
+    """Return the location of one part of this run's shards.
+
+    Raises:
+        FileNotFoundError: if the run has no shards.
+        ValueError: if `data.shards` names another location than the shards were written to.
+    """
+    shards = run_dir.artefact("shards").absolute()
+    home = _read_paper(shards / LOCATION_FILE)
+    asked = config.data.shards
+    if asked not in ("", home) and asked == absolute_location(asked):  # what a relative path means depends on the place
+        remedy = "leave --data.shards out, or write the shards again"
+        raise DataError(str(shards), f"its files lie in {home}, not in {asked}", remedy)
+    return location_inside(str(shards) if home == HERE else home, part)
+
+
+def shard_files(config: PipelineConfig, run_dir: RunDir, part: Part) -> list[str]:
+    """Return the paths of one part's parquet files, in order, in the file system of `shard_folder`."""
+    _, folder = open_location(shard_folder(config, run_dir, part))
+    return [f"{folder}/{file.name}" for file in shard_index(config, run_dir, part).files]
 
 
 def shard_classes(run_dir: RunDir) -> ClassTable:
     """Return the class table that the shards were written with."""
-    return ClassTable.from_json((run_dir.artefact("shards") / CLASSES_FILE).read_text())
+    return ClassTable.from_json(_read_paper(run_dir.artefact("shards") / CLASSES_FILE))
 
 
-def audit_files(files: list[Path], classes: ClassTable) -> LeakAudit:
-    """Decode every label map of the written files and recount every pixel against the unseen list."""
-    pieces = read_parquet(files).map_batches(_audit, fn_args=(classes,), batch_size=256, batch_format="numpy")
-    total = LeakAudit.empty(classes)
-    for row in pieces.iter_rows():
-        total = total + LeakAudit.from_json(row["audit"])
-    return total
-
-
-def _write_split(records: list[ImageRecord], classes: ClassTable, folder: Path, images_per_shard: int) -> list[Path]:
-    num_blocks = -(-len(records) // images_per_shard)
-    dataset = ray.data.from_items([{"record": record} for record in records], override_num_blocks=num_blocks)
-    encoded = dataset.map_batches(_encode, fn_args=(classes,), batch_size=None, batch_format="numpy")
-    return write_parquet(encoded, folder, SHARD_SCHEMA, ROWS_PER_GROUP)
-
-
-def _encode(batch: dict[str, np.ndarray], classes: ClassTable) -> pa.Table:
-    rows = [encode_row(*load_sample(record, classes)) for record in batch["record"]]
-    return pa.Table.from_pylist(rows, schema=SHARD_SCHEMA)
-
-
-def _audit(batch: dict[str, np.ndarray], classes: ClassTable) -> dict[str, list[str]]:
-    rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
-    total = LeakAudit.empty(classes)
-    for row in rows:
-        total = total + audit_row(row, classes)
-    return {"audit": [total.to_json()]}
+def _read_paper(file: Path) -> str:
+    try:
+        return file.read_text()
+    except FileNotFoundError as error:
+        raise MissingFileError(str(file), "no such file", "run the stage 'shard' first") from error
+    except UnicodeDecodeError as error:
+        raise DataError(str(file), "is not text", "write the shards again") from error

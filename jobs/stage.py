@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluster.storage import ROOT, Manifest, RunDir, written_whole
-from jobs.presets import PipelineConfig
+from jobs.config import PipelineConfig
 
 Outcome = Literal["succeeded", "skipped"]
 

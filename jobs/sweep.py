@@ -7,8 +7,8 @@ from typing import Any
 from cluster.session import connect
 from cluster.storage import RunDir, write_json
 from jobs.cache import feature_files
+from jobs.config import PipelineConfig
 from jobs.embed import read_embeddings
-from jobs.presets import PipelineConfig
 from jobs.progress import Progress, say
 from jobs.shard import shard_classes
 from pading.config import override

@@ -1,9 +1,7 @@
 """A training worker killed in the middle: the run goes on and ends with the weights of an undisturbed run."""
 
 import json
-import os
 import shutil
-import signal
 import threading
 import time
 from pathlib import Path
@@ -22,15 +20,23 @@ def train(run_dir: Path) -> int:
     return main(["pretrain", "smoke", "--run-dir", str(run_dir), "--pretrain.epochs", str(EPOCHS)])
 
 
-def kill_a_worker_after_the_first_checkpoint(run_dir: Path, killed: list[int]) -> None:
-    """Wait for a checkpoint, then send SIGKILL to one of the processes that train for this run."""
+def command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def kill_a_worker_between_checkpoints(run_dir: Path, killed: list[int]) -> None:
+    """Wait for a second checkpoint, so that the first is complete, then kill a process that trains for this run."""
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline and not killed:
-        if list((run_dir / "work" / "pretrain").glob("*/checkpoint_*")):
-            workers = [p for p in psutil.process_iter(["cmdline"]) if "ray::RayTrainWorker" in " ".join(p.cmdline())]
-            if workers:
-                os.kill(workers[0].pid, signal.SIGKILL)
-                killed.append(workers[0].pid)
+        if len(list((run_dir / "work" / "pretrain").glob("*/checkpoint_*"))) > 1:
+            # Only what this process started: another test run on the machine may train as well.
+            for process in psutil.Process().children(recursive=True):
+                if not killed and "ray::RayTrainWorker" in command_line(process):
+                    process.kill()
+                    killed.append(process.pid)
         time.sleep(0.05)
 
 
@@ -42,7 +48,7 @@ def test_a_killed_worker_changes_no_weight(smoke_run: Path, tmp_path: Path) -> N
             shutil.copytree(smoke_run / name, run_dir / name)
     assert train(runs[0]) == 0
     killed: list[int] = []
-    thread = threading.Thread(target=kill_a_worker_after_the_first_checkpoint, args=(runs[1], killed))
+    thread = threading.Thread(target=kill_a_worker_between_checkpoints, args=(runs[1], killed))
     thread.start()
     assert train(runs[1]) == 0
     thread.join()

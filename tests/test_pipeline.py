@@ -13,6 +13,7 @@ from jobs.__main__ import main
 from pading.classes import ClassTable
 from pading.data.audit import LeakAudit
 from pading.data.batch import batch_arrays
+from pading.data.jitter import letterbox_view
 from pading.data.shards import decode_row, read_rows
 from pading.evaluate.leaderboard import read_leaderboard
 from pading.zeroshot.features import read_features
@@ -78,12 +79,14 @@ def test_no_unseen_pixel_or_id_reaches_a_training_step(smoke_run: Path) -> None:
         assert set(np.unique(sample.label_map)) <= set(range(len(sample.segments) + 1))
         assert not {segment.class_index for segment in sample.segments} & set(classes.unseen)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    arrays = batch_arrays(columns, 96, 24)
+    views = [letterbox_view(row["height"], row["width"], 96) for row in rows]
+    arrays = batch_arrays(columns, views, 96, 24, has_background=False)
     assert not set(np.unique(arrays["classes"])) & set(classes.unseen)
     features = read_features(sorted((smoke_run / "cache" / "features").glob("*.parquet")))
     assert not set(features.labels.tolist()) & set(classes.unseen)
     assert set(features.image_ids.tolist()) <= {row["image_id"] for row in rows}
-    audit = LeakAudit.from_json((smoke_run / "shards" / "leak_audit.json").read_text())
+    file = smoke_run / "shards" / "leak_audit.json"
+    audit = LeakAudit.from_json(file.read_text(), str(file)).tally
     assert (audit.num_images, audit.num_unseen_pixels) == (len(rows), 0)
 
 

@@ -1,0 +1,204 @@
+"""The configuration of a run: one dataclass a stage, composed into one for the pipeline; and what follows from it."""
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from cluster.storage import RunDir
+from jobs.engine import Strategy
+from jobs.shapes_clip import ShapesClipConfig
+from pading.classes import ClassTable
+from pading.config import from_plain, override
+from pading.data.jitter import JitterConfig
+from pading.evaluate.inference import InferenceConfig
+from pading.own_split import SPLIT_SUFFIXES
+from pading.segmenter.criterion import CriterionConfig
+from pading.segmenter.optimisation import OptimiserConfig, ScheduleConfig
+from pading.segmenter.segmenter import SegmenterConfig, tiny
+from pading.shapes.classes import shapes_classes
+from pading.shapes.layout import ShapesConfig
+from pading.split import Split, Task
+from pading.splits import find_split
+from pading.text import PROMPT_TEMPLATES
+from pading.zeroshot.methods import Method, MethodConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which images are read, and how they are kept. An empty root means the shapes world, drawn by the run itself."""
+
+    root: str = ""
+    split: str = "shapes-panoptic"  # a published benchmark, or the user's own split file
+    train: str = ""  # folder of the training photos such as train2017; empty: the split's own
+    val: str = ""
+    shards: str = ""  # where the shards lie, such as s3://bucket/folder; empty: inside the run directory
+    shard_mb: float = 128.0
+    input_px: int = 96  # side of the square network input
+    max_segments: int = 24
+    deep: Annotated[bool, tyro.conf.arg(aliases=["--deep"])] = False
+    """`verify` decodes every image too, not only headers and JSON."""
+    skip_bad: Annotated[bool, tyro.conf.arg(aliases=["--skip-bad"])] = False
+    """Bad images go to quarantine.json and are left out, instead of stopping the job."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig:
+    """Where text embeddings come from: a file, an open_clip model, or (both empty) the shapes world's own model."""
+
+    file: str = ""  # .npz of this project, .npy or text vectors; several, joined by commas, stand side by side
+    names: str = ""  # names of the rows of a bare matrix: a JSON list, or one name a line
+    model: str = ""  # open_clip model name or local-dir:FOLDER
+    pretrained: str = ""  # open_clip tag or weights file
+    templates: tuple[str, ...] = PROMPT_TEMPLATES
+    clean_names: bool = True  # "tree-merged" is asked for as "tree"
+    clip: ShapesClipConfig = field(default_factory=ShapesClipConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """How the segmenter is trained."""
+
+    workers: int = 2
+    cpus_per_worker: float = 0.5  # a share for scheduling; leaves room for the stream on a two-core machine
+    threads_per_worker: int = 1
+    strategy: Strategy = "zero1"
+    batch_size: int = 32  # images per optimiser step, over all workers
+    epochs: int = 20
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    jitter: JitterConfig = field(default_factory=JitterConfig)
+    warmup_steps: int = 50
+    schedule: Literal["constant", "cosine", "polynomial"] = "cosine"
+    clip: float = 1.0
+    bf16: bool = True
+    read_ahead: int = 4  # batches of a worker that wait decoded
+    cpus_per_decoder: float = 0.5  # a share for scheduling; what the workers leave of the machine is for decoders
+    max_failures: int = 3
+
+    def __post_init__(self) -> None:
+        if self.workers < 1 or self.batch_size % self.workers:
+            raise ValueError(f"batch_size {self.batch_size} does not split evenly over {self.workers} workers")
+
+    def schedule_over(self, steps_per_epoch: int) -> ScheduleConfig:
+        """Return the learning-rate schedule of the whole training."""
+        num_steps = steps_per_epoch * self.epochs
+        return ScheduleConfig(
+            num_steps=num_steps, warmup_steps=min(self.warmup_steps, num_steps - 1), shape=self.schedule
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """How the frozen segmenter is run over the shards."""
+
+    actors: int = 2
+    batch_size: int = 32
+    cpus_per_actor: float = 0.5  # actors that take every CPU would leave none to read and write with
+    gpus_per_actor: float = 1.0  # counts only where there is a GPU
+    no_object_per_image: int = 4  # unmatched queries kept per training image
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """The search over generator settings; judged on seen classes held out as pseudo-unseen, never on unseen ones."""
+
+    trials: int = 8
+    concurrent: int = 2
+    holdouts: int = 3  # different hold-outs that a trial's score is the mean of
+    holdout_fraction: float = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """Which rows the leaderboard gets."""
+
+    methods: tuple[Method, ...] = ("supervised", "projection", "gmmn", "primitive", "primitive+align", "pading")
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    """One whole run."""
+
+    preset: str
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    shapes: ShapesConfig = field(default_factory=ShapesConfig)
+    embed: EmbedConfig = field(default_factory=EmbedConfig)
+    segmenter: SegmenterConfig = field(default_factory=tiny)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the run draws its own images: no folder was given, and the shapes world has every class."""
+        return not self.data.root and set(split_of(self).classes.names) <= set(shapes_classes().names)
+
+    @property
+    def task(self) -> Task:
+        """What the split asks for."""
+        return split_of(self).task
+
+
+def split_of(config: PipelineConfig) -> Split:
+    """Return the benchmark of a run; in folders other than its own, the counts published for it do not apply.
+
+    Raises:
+        ValueError: if there is none of that name, or the file does not describe one.
+    """
+    split = find_split(config.data.split)
+    folders = {"train": config.data.train or split.train, "val": config.data.val or split.val}
+    if folders == {"train": split.train, "val": split.val}:
+        return split
+    return replace(split, train=folders["train"], val=folders["val"], expected=())
+
+
+def with_absolute_split(config: PipelineConfig) -> PipelineConfig:
+    """Return the configuration with the path of the user's own split made absolute: workers may start elsewhere."""
+    path = Path(config.data.split)
+    is_file = path.suffix in SPLIT_SUFFIXES
+    return override(config, {"data.split": str(path.absolute())}) if is_file else config
+
+
+def class_table(config: PipelineConfig) -> ClassTable:
+    """Return the classes of a run."""
+    return split_of(config).classes
+
+
+def data_root(config: PipelineConfig, run_dir: RunDir) -> Path:
+    """Return the folder with the images of a run: the one it draws, or the one it was given."""
+    return run_dir.artefact("shapes") if config.is_synthetic else coco_root(config)
+
+
+def coco_root(config: PipelineConfig) -> Path:
+    """Return the COCO folder that a run was given.
+
+    Raises:
+        ValueError: if none was given, or it is not a folder.
+    """
+    if not config.data.root:
+        raise ValueError(f"preset {config.preset!r} reads COCO files: give their folder by --data.root DIR")
+    root = Path(config.data.root)
+    if not root.is_dir():
+        raise ValueError(f"--data.root {root}: no such folder; it holds train2017/, val2017/ and annotations/")
+    return root
+
+
+def read_config(run_dir: RunDir) -> PipelineConfig:
+    """Return the configuration that a run was last started with.
+
+    Raises:
+        FileNotFoundError: if the directory holds no run.
+        ValueError: if the file is not a configuration of this version.
+    """
+    path = run_dir.root / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give the --run-dir of a finished run")
+    return from_plain(PipelineConfig, json.loads(path.read_text()))

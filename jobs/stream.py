@@ -1,0 +1,209 @@
+"""The training stream: shards -> Ray Data -> batches of one rank, ready for the network, from any step on.
+
+What a step sees is a function of seed and step alone (`pading/data/order.py`). So each rank runs one execution of its
+own for all steps that are left, instead of taking a share of a common one: no rank waits for another, nothing starts
+anew with an epoch, no row is dropped to make shares even, and a resumed run begins at its step.
+
+    rounds of steps -> `read_steps`: the bytes of a step's images, a block each -> `decode_steps`: arrays, a block each
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+from ray.data import DataContext, ExecutionResources
+
+from cluster.filesystem import open_location
+from jobs.config import PipelineConfig
+from pading.data.batch import Batch, batch_arrays
+from pading.data.errors import DataError
+from pading.data.jitter import JitterConfig, draw_view
+from pading.data.order import TrainingOrder, rounds
+from pading.data.shard_index import ShardIndex
+from pading.data.shards import WRITE_AGAIN, read_row_group
+from pading.randomness import derive_seed
+
+STEPS_PER_ROUND, MAX_ROUNDS = 256, 200  # a round is a reading task; row groups open at its end are read once more
+TASK_BYTES, MAX_STEPS_PER_TASK = 8 * 2**20, 16  # a decoding task makes several steps where they are small
+ENCODED_BYTES = 250_000  # of a photo with its label maps; a generous guess, for the memory limit only
+MIN_BUFFER_BYTES = 128 * 2**20
+STEP, ROWS, EPOCH, IMAGE = "step", "rows", "epoch", "image_number"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """What the batches of a training depend on, and how they are made."""
+
+    seed: int
+    batch_size: int  # of all ranks together
+    size_px: int
+    max_segments: int
+    has_background: bool
+    jitter: JitterConfig
+    read_ahead: int  # batches of a rank that wait decoded
+    cpus_per_decoder: float  # a share for scheduling: as many decoders run as fit beside the trainers
+
+    @staticmethod
+    def of(config: PipelineConfig) -> "StreamConfig":
+        """Return the stream that a pipeline's training asks for."""
+        data, pretrain = config.data, config.pretrain
+        return StreamConfig(
+            seed=config.seed,
+            batch_size=pretrain.batch_size,
+            size_px=data.input_px,
+            max_segments=data.max_segments,
+            has_background=config.task == "instance",
+            jitter=pretrain.jitter,
+            read_ahead=pretrain.read_ahead,
+            cpus_per_decoder=pretrain.cpus_per_decoder,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shards:
+    """The files that a stream reads: their location, names and row groups."""
+
+    folder: str
+    names: tuple[str, ...]
+    rows_per_group: tuple[tuple[int, ...], ...]
+
+    @staticmethod
+    def of(folder: str, index: ShardIndex) -> "Shards":
+        """Return the files of an index that lies in a folder."""
+        return Shards(
+            folder=folder,
+            names=tuple(file.name for file in index.files),
+            rows_per_group=tuple(file.rows_per_group for file in index.files),
+        )
+
+
+def training_batches(
+    config: StreamConfig, shards: Shards, first_step: int, last_step: int, rank: int = 0, world: int = 1
+) -> Iterator[tuple[int, Batch]]:
+    """Yield a rank's (step, batch) for the steps from `first_step` to `last_step` (excluded), in order, none left out.
+
+    Closing the iterator ends the reading and decoding behind it; so does the end of this process, however it ends.
+
+    Raises:
+        FileNotFoundError: if a shard is missing.
+        ValueError: if a shard is damaged, or is not what the index says.
+    """
+    steps = max(STEPS_PER_ROUND, -(-(last_step - first_step) // MAX_ROUNDS))
+    tasks = [{"first": first, "last": last} for first, last in rounds(first_step, last_step, steps)]
+    if not tasks:
+        return
+    rank_bytes = config.batch_size // world * 4 * config.size_px**2
+    settings = {"config": config, "shards": shards, "rank": rank, "world": world}
+    with DataContext.current(_context(config, rank_bytes)):
+        encoded = ray.data.from_items(tasks, override_num_blocks=len(tasks)).map_batches(
+            read_steps,
+            fn_kwargs=settings,
+            batch_size=None,
+            num_cpus=0,  # it waits for the decoders nearly all the time
+            concurrency=1,
+        )
+        decoded = encoded.map_batches(
+            decode_steps,
+            fn_kwargs={"config": config},
+            batch_size=min(max(TASK_BYTES // rank_bytes, 1), MAX_STEPS_PER_TASK),  # a row is a step
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            num_cpus=config.cpus_per_decoder,
+        )
+    blocks = iter(decoded.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=config.read_ahead))
+    try:
+        for step, block in zip(range(first_step, last_step), blocks, strict=True):
+            assert block[STEP].tolist() == [step], "Ray Data was told to keep the order"
+            yield step, Batch.from_arrays({name: column[0] for name, column in block.items()})
+    finally:
+        blocks.close()
+
+
+def read_steps(
+    batch: dict[str, np.ndarray], config: StreamConfig, shards: Shards, rank: int, world: int
+) -> Iterator[pa.Table]:
+    """Ray Data map from rounds to the rank's rows of each step, a block a step.
+
+    A row group is held from the first to the last step that needs it: at any time one or two for each image of a batch,
+    three about a short one.
+    """
+    order = TrainingOrder(rows_per_group=shards.rows_per_group, seed=config.seed, batch_size=config.batch_size)
+    filesystem, folder = open_location(shards.folder)
+    for first, last in zip(batch["first"].tolist(), batch["last"].tolist(), strict=True):
+        places = order.steps(first, last, rank, world)
+        last_use = places.last_use()
+        groups: dict[tuple[int, int], pa.Table] = {}
+        for offset in range(last - first):
+            needed = list(zip(places.file[offset].tolist(), places.group[offset].tolist(), strict=True))
+            for file, group in needed:
+                if (file, group) not in groups:
+                    table = read_row_group(filesystem, f"{folder}/{shards.names[file]}", group)
+                    _check_rows(table, shards, file, group)
+                    groups[file, group] = table
+            rows = [groups[key].slice(row, 1) for key, row in zip(needed, places.row[offset].tolist(), strict=True)]
+            step = pa.concat_tables(rows).append_column(EPOCH, pa.array(places.epoch[offset]))
+            yield pack_step(first + offset, step.append_column(IMAGE, pa.array(places.image[offset])))
+            for key in needed:
+                if last_use[key] == offset:
+                    groups.pop(key, None)
+
+
+def decode_steps(packed: pa.Table, config: StreamConfig) -> Iterator[dict[str, np.ndarray]]:
+    """Ray Data map from packed steps to what `Batch.from_arrays` takes, a block a step.
+
+    The view of an image is drawn by (seed, epoch, image), whoever asks for it.
+    """
+    for step, rows in unpack_steps(packed):
+        sizes = zip(rows["height"], rows["width"], rows[EPOCH], rows[IMAGE], strict=True)
+        views = [
+            draw_view(config.jitter, height, width, config.size_px, _view_generator(config.seed, epoch, image))
+            for height, width, epoch, image in sizes
+        ]
+        arrays = batch_arrays(rows, views, config.size_px, config.max_segments, has_background=config.has_background)
+        yield {STEP: np.array([step]), **{name: array[None] for name, array in arrays.items()}}
+
+
+def pack_step(step: int, rows: pa.Table) -> pa.Table:
+    """Return the rows of a step as one row that holds a list of them.
+
+    Ray Data cuts and joins blocks between rows only, so that a step stays one block, whatever its size.
+    """
+    (structs,) = rows.combine_chunks().to_struct_array().chunks
+    return pa.table({STEP: [step], ROWS: pa.ListArray.from_arrays([0, rows.num_rows], structs)})
+
+
+def unpack_steps(packed: pa.Table) -> Iterator[tuple[int, dict[str, list[Any]]]]:
+    """Yield the steps that `pack_step` was given, with their rows as columns."""
+    for step, rows in zip(packed[STEP].to_pylist(), packed[ROWS], strict=True):
+        yield step, pa.Table.from_struct_array(rows.values).to_pydict()
+
+
+def _view_generator(seed: int, epoch: int, image: int) -> np.random.Generator:
+    return np.random.default_rng(derive_seed(seed, "view", epoch, image))
+
+
+def _check_rows(table: pa.Table, shards: Shards, file: int, group: int) -> None:
+    if table.num_rows != (expected := shards.rows_per_group[file][group]):
+        what = f"row group {group} has {table.num_rows} rows, the index says {expected}"
+        raise DataError(f"{shards.folder}/{shards.names[file]}", what, WRITE_AGAIN)
+
+
+def _context(config: StreamConfig, rank_bytes: int) -> DataContext:
+    """Return how Ray Data runs one rank's stream: in order, a block a step, in bounded memory."""
+    step_bytes = rank_bytes + config.batch_size * ENCODED_BYTES
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # the wrapper would lose which file was bad and why
+    context.target_max_block_size = 1  # byte: a block is closed as soon as it holds a row, which is a step
+    context.execution_no_progress_timeout_s = -1  # a trainer may well pause, to save or to wait for a rank
+    # Without it, decoders that wait for a slow trainer count as stuck and the reader is let past its limit to help.
+    context.object_store_memory_pressure_fraction = 0.1
+    context.execution_options.preserve_order = True
+    context.execution_options.resource_limits = ExecutionResources.for_limits(
+        object_store_memory=max(4 * config.read_ahead * step_bytes, MIN_BUFFER_BYTES)
+    )
+    return context
