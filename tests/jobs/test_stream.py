@@ -3,11 +3,13 @@
 import hashlib
 import io
 import threading
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pytest
 from PIL import Image
@@ -147,6 +149,32 @@ def test_a_closed_stream_leaves_no_executor_behind(ray_session: None, shards: Sh
         next(batches)
         assert executors() - before
     assert not executors() - before
+
+
+def stored_bytes() -> int:
+    """Memory of the object store that its busiest user, here the reader, has written to."""
+    return max(process.memory_info().shared for process in psutil.Process().children(recursive=True))
+
+
+@pytest.mark.slow
+def test_a_trainer_that_pauses_does_not_fill_the_object_store(ray_session: None, encode_jpeg, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    sample = Sample(
+        image_id=1,
+        file_name="noise.jpg",
+        image=noise,
+        label_maps=np.zeros((1, 512, 512), np.uint16),
+        segments=(),
+    )
+    write_shard(tmp_path / "noise.parquet", [encode_row(encode_jpeg(noise), sample)] * 64)
+    shards = Shards(folder=str(tmp_path), names=("noise.parquet",), rows_per_group=((16,) * 4,))
+    large = replace(CONFIG, size_px=512, batch_size=16, read_ahead=1)
+    with closing(training_batches(large, shards, 0, 1_000_000)) as batches:
+        next(batches)
+        time.sleep(6)
+        before = stored_bytes()
+        time.sleep(3)
+    assert stored_bytes() - before < 32 * 2**20
 
 
 def test_a_shard_that_is_not_what_the_index_says_stops_the_stream(ray_session: None, shards: Shards) -> None:
