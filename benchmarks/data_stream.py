@@ -29,14 +29,14 @@ from pyarrow.fs import LocalFileSystem
 from benchmarks._process_tree import Cost, ProcessTree
 from cluster.session import connect
 from jobs.stream import Shards, StreamConfig, training_batches
-from pading.data.batch import batch_arrays
-from pading.data.jitter import JitterConfig, draw_view
+from pading.data.coco.source import choose, load, read
 from pading.data.sample import Sample
-from pading.data.shards import ROWS_PER_GROUP, encode_row, read_row_group, read_rows, write_shard
-from pading.data.source import choose, load, read
+from pading.data.shards.rows import ROWS_PER_GROUP, encode_row, read_row_group, read_rows, write_shard
+from pading.data.views.batch import batch_arrays
+from pading.data.views.jitter import JitterConfig, draw_view
 from pading.shapes.layout import ShapesConfig
 from pading.shapes.scene import render_scene
-from pading.splits import find_split
+from pading.splits.published import find_split
 
 NUM_IMAGES, FILES, SIDE_PX, JPEG_QUALITY = 384, 4, 640, 97  # about 150 KB a scene
 WARMUP_STEPS, STEPS, ROUNDS = 24, 48, 3

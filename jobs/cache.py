@@ -19,13 +19,13 @@ from jobs.config import PipelineConfig
 from jobs.parquet import count_rows, read_parquet, write_parquet
 from jobs.progress import say
 from jobs.shard import shard_files, shard_folder
-from pading.data.batch import Batch, batch_arrays
-from pading.data.jitter import letterbox_view
-from pading.data.shards import decode_row
+from pading.data.shards.rows import decode_row
+from pading.data.views.batch import Batch, batch_arrays
+from pading.data.views.jitter import letterbox_view
 from pading.evaluate.extract import matched_features, predict_samples
 from pading.evaluate.predictions import PREDICTION_SCHEMA, ROWS_PER_GROUP, to_row
 from pading.segmenter.weights import load_segmenter
-from pading.split import Part
+from pading.splits.split import Part
 from pading.zeroshot.features import feature_schema, features_table
 
 FEATURES, PREDICTIONS = "features", "predictions"

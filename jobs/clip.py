@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from jobs.torchvision_on_cpu import make_torchvision_importable
-from pading.text import PROMPT_TEMPLATES, TextEmbeddings, prompts_for, unit_rows
+from pading.text.embeddings import PROMPT_TEMPLATES, TextEmbeddings, prompts_for, unit_rows
 
 LOCAL_FOLDER = "local-dir:"
 HUB = "hf-hub:"

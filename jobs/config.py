@@ -12,17 +12,17 @@ from jobs.engine import Strategy
 from jobs.shapes_clip import ShapesClipConfig
 from pading.classes import ClassTable
 from pading.config import from_plain, override
-from pading.data.jitter import JitterConfig
+from pading.data.views.jitter import JitterConfig
 from pading.evaluate.inference import InferenceConfig
-from pading.own_split import SPLIT_SUFFIXES
 from pading.segmenter.criterion import CriterionConfig
 from pading.segmenter.optimisation import OptimiserConfig, ScheduleConfig
 from pading.segmenter.segmenter import SegmenterConfig, tiny
 from pading.shapes.classes import shapes_classes
 from pading.shapes.layout import ShapesConfig
-from pading.split import Split, Task
-from pading.splits import find_split
-from pading.text import PROMPT_TEMPLATES
+from pading.splits.own import SPLIT_SUFFIXES
+from pading.splits.published import find_split
+from pading.splits.split import Split, Task
+from pading.text.embeddings import PROMPT_TEMPLATES
 from pading.zeroshot.methods import Method, MethodConfig
 
 

@@ -13,9 +13,9 @@ from jobs.config import EmbedConfig, PipelineConfig, class_table
 from jobs.progress import Progress, say
 from jobs.shapes_clip import train_shapes_clip
 from pading.classes import ClassTable
-from pading.neighbours import indistinguishable, nearest_neighbours, neighbour_table
-from pading.text import TextEmbeddings, clean_name, name_collisions
-from pading.text_files import load_text_files, split_paths
+from pading.text.embeddings import TextEmbeddings, clean_name, name_collisions
+from pading.text.files import load_text_files, split_paths
+from pading.text.neighbours import indistinguishable, nearest_neighbours, neighbour_table
 
 EMBEDDINGS = "embeddings.npz"
 NEIGHBOURS = "neighbours.json"

@@ -20,7 +20,7 @@ from pading.classes import ClassTable
 from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.predictions import read_predictions
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
-from pading.split import Task
+from pading.splits.split import Task
 from pading.zeroshot.classifier import load_classifier
 
 ROWS, PANELS = "rows.json", "panels.png"

@@ -10,9 +10,9 @@ from cluster.storage import RunDir
 from jobs.config import read_config
 from jobs.progress import Progress, say
 from jobs.shard import shard_classes, shard_files, shard_folder, shard_index
-from pading.data.shards import read_rows
-from pading.data.webdataset import write_tars
-from pading.split import Part
+from pading.data.shards.rows import read_rows
+from pading.data.shards.webdataset import write_tars
+from pading.splits.split import Part
 
 TAR_BYTES = 300 * 2**20
 SUFFIX = ".tar"

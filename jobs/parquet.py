@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import ray.data
 from pyarrow.fs import FileSystem
 
-from pading.data.shards import PARQUET_OPTIONS
+from pading.data.shards.rows import PARQUET_OPTIONS
 
 
 def write_parquet(dataset: ray.data.Dataset, folder: Path, schema: pa.Schema, rows_per_group: int) -> list[Path]:

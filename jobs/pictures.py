@@ -13,7 +13,7 @@ from jobs.config import PipelineConfig
 from jobs.fit import fitted_rows
 from jobs.shard import shard_classes, shard_files, shard_folder
 from pading.classes import ClassTable
-from pading.data.shards import decode_row, read_rows
+from pading.data.shards.rows import decode_row, read_rows
 from pading.evaluate.inference import (
     InferenceConfig,
     PanopticMap,
@@ -24,7 +24,7 @@ from pading.evaluate.inference import (
 )
 from pading.evaluate.panels import PanelRow, draw_panel
 from pading.evaluate.predictions import ImagePrediction, read_predictions
-from pading.split import Task
+from pading.splits.split import Task
 from pading.zeroshot.classifier import Classifier, load_classifier
 
 NUM_IMAGES = 6

@@ -29,7 +29,7 @@ from jobs.shard import audited_training_shards, shard_classes, shard_folder
 from jobs.stream import Shards, StreamConfig, training_batches
 from pading.classes import ClassTable
 from pading.config import from_plain, to_plain
-from pading.data.batch import Batch
+from pading.data.views.batch import Batch
 from pading.randomness import generator_for
 from pading.segmenter.criterion import criterion
 from pading.segmenter.initialisation import initialise

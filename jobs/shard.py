@@ -15,12 +15,12 @@ from jobs.config import PipelineConfig, split_of
 from jobs.progress import say
 from jobs.shard_parts import MEGABYTE, audit_part, publish_index, read_index, refuse_other_split, write_part
 from pading.classes import ClassTable
-from pading.data.audit import LeakAudit
 from pading.data.errors import DataError, MissingFileError
-from pading.data.proof import check_audit, check_files
-from pading.data.shard_index import INDEX_FILE, ShardIndex
-from pading.data.shares import Quarantined
-from pading.split import Part
+from pading.data.shards.audit import LeakAudit
+from pading.data.shards.index import INDEX_FILE, ShardIndex
+from pading.data.shards.proof import check_audit, check_files
+from pading.data.shards.shares import Quarantined
+from pading.splits.split import Part
 
 PARTS: tuple[Part, ...] = get_args(Part)
 CLASSES_FILE, AUDIT_FILE, QUARANTINE_FILE = "classes.json", "leak_audit.json", "quarantine.json"

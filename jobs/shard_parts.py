@@ -28,13 +28,13 @@ from cluster.storage import RunDir
 from jobs.config import PipelineConfig, data_root
 from jobs.progress import Progress, say
 from pading.classes import ClassTable
-from pading.data.audit import LeakAudit, LeakTally
+from pading.data.coco.source import ImageRecord, choose, scan
 from pading.data.errors import DataError, MissingFileError, OtherClassesError
-from pading.data.proof import audit_file, leak_audit
-from pading.data.shard_index import INDEX_FILE, ShardIndex, shard_file_from_plain
-from pading.data.shares import Quarantined, WrittenShare, index_of, plan_shares, write_share
-from pading.data.source import ImageRecord, choose, scan
-from pading.split import Part, Split
+from pading.data.shards.audit import LeakAudit, LeakTally
+from pading.data.shards.index import INDEX_FILE, ShardIndex, shard_file_from_plain
+from pading.data.shards.proof import audit_file, leak_audit
+from pading.data.shards.shares import Quarantined, WrittenShare, index_of, plan_shares, write_share
+from pading.splits.split import Part, Split
 
 MEGABYTE = 2**20
 SHARD_NAME = re.compile(r"part-\d{5}-[0-9a-f]{8}\.parquet")

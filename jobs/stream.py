@@ -1,8 +1,8 @@
 """The training stream: shards -> Ray Data -> batches of one rank, ready for the network, from any step on.
 
-What a step sees is a function of seed and step alone (`pading/data/order.py`). So each rank runs one execution of its
-own for all steps that are left, instead of taking a share of a common one: no rank waits for another, nothing starts
-anew with an epoch, no row is dropped to make shares even, and a resumed run begins at its step.
+What a step sees is a function of seed and step alone (`pading/data/views/order.py`). So each rank runs one execution
+of its own for all steps that are left, instead of taking a share of a common one: no rank waits for another, nothing
+starts anew with an epoch, no row is dropped to make shares even, and a resumed run begins at its step.
 
     rounds of steps -> `read_steps`: the bytes of a step's images, a block each -> `decode_steps`: arrays, a block each
 """
@@ -18,12 +18,12 @@ from ray.data import DataContext, ExecutionResources
 
 from cluster.filesystem import open_location
 from jobs.config import PipelineConfig
-from pading.data.batch import Batch, batch_arrays
 from pading.data.errors import DataError
-from pading.data.jitter import JitterConfig, draw_view
-from pading.data.order import TrainingOrder, rounds
-from pading.data.shard_index import ShardIndex
-from pading.data.shards import WRITE_AGAIN, read_row_group
+from pading.data.shards.index import ShardIndex
+from pading.data.shards.rows import WRITE_AGAIN, read_row_group
+from pading.data.views.batch import Batch, batch_arrays
+from pading.data.views.jitter import JitterConfig, draw_view
+from pading.data.views.order import TrainingOrder, rounds
 from pading.randomness import derive_seed
 
 STEPS_PER_ROUND, MAX_ROUNDS = 256, 200  # a round is a reading task; row groups open at its end are read once more

@@ -12,15 +12,15 @@ from cluster.session import connect
 from cluster.storage import RunDir, file_digest
 from jobs.config import PipelineConfig, coco_root, data_root, split_of
 from jobs.progress import Progress, complain, say
-from pading.data.duplicates import shared_findings
-from pading.data.findings import Finding
-from pading.data.headers import header_findings
-from pading.data.layout import find_instances, find_panoptic, find_stuff
-from pading.data.pixels import PixelCheck, check_pixels
-from pading.data.survey import ChosenImage, Survey, survey
-from pading.data.verify import readable, summarise, with_findings
-from pading.data.verify_report import ClassCounts, Report
-from pading.split import Part, Split
+from pading.data.checks.duplicates import shared_findings
+from pading.data.checks.findings import Finding
+from pading.data.checks.headers import header_findings
+from pading.data.checks.pixels import PixelCheck, check_pixels
+from pading.data.checks.report import ClassCounts, Report
+from pading.data.checks.survey import ChosenImage, Survey, survey
+from pading.data.checks.verify import readable, summarise, with_findings
+from pading.data.coco.layout import find_instances, find_panoptic, find_stuff
+from pading.splits.split import Part, Split
 
 PARTS: tuple[Part, ...] = ("train", "val")
 IMAGES_PER_TASK = 64  # a second or two of decoding

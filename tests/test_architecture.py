@@ -19,9 +19,9 @@ ONE_DOOR = {
     "deepspeed": {"jobs/engine.py"},
     "mlflow": {"cluster/tracking.py"},
     "open_clip": {"jobs/clip.py"},
-    "pycocotools": {"pading/data/masks.py"},
+    "pycocotools": {"pading/data/coco/masks.py"},
     "simplejpeg": {"pading/data/jpeg.py"},
-    "cv2": {"pading/data/batch.py", "pading/data/colour.py", "pading/data/labels.py", "pading/data/resample.py"},
+    "cv2": {f"pading/data/views/{name}.py" for name in ("batch", "colour", "labels", "resample")},
 }
 CORE_INSIDE = {  # sub-packages of the core that a sub-package must not know
     "pading/data": {"pading.segmenter", "pading.zeroshot", "pading.evaluate", "pading.shapes"},

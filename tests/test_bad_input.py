@@ -12,10 +12,10 @@ from PIL import Image
 
 from jobs.__main__ import main
 from jobs.presets import smoke
-from pading.data.shards import read_rows
-from pading.data.source import ImageRecord, choose, read
+from pading.data.coco.source import ImageRecord, choose, read
+from pading.data.shards.rows import read_rows
 from pading.shapes.writer import write_shapes_world
-from pading.splits import find_split
+from pading.splits.published import find_split
 from tests.references.damaged_images import (
     cut,
     cut_the_last_bytes,

@@ -11,10 +11,10 @@ import pytest
 from cluster.storage import Manifest
 from jobs.__main__ import main
 from pading.classes import ClassTable
-from pading.data.audit import LeakAudit
-from pading.data.batch import batch_arrays
-from pading.data.jitter import letterbox_view
-from pading.data.shards import decode_row, read_rows
+from pading.data.shards.audit import LeakAudit
+from pading.data.shards.rows import decode_row, read_rows
+from pading.data.views.batch import batch_arrays
+from pading.data.views.jitter import letterbox_view
 from pading.evaluate.leaderboard import read_leaderboard
 from pading.zeroshot.features import read_features
 

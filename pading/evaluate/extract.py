@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from pading.data.batch import Batch
-from pading.data.jitter import letterbox_size
-from pading.data.resample import letterbox_image
 from pading.data.sample import Sample
+from pading.data.views.batch import Batch
+from pading.data.views.jitter import letterbox_size
+from pading.data.views.resample import letterbox_image
 from pading.evaluate.predictions import ImagePrediction, quantise
 from pading.randomness import generator_for
 from pading.segmenter.matcher import match_final

@@ -26,7 +26,7 @@ from pading.evaluate.overlap import Overlap, overlap
 from pading.evaluate.panoptic import PanopticTally
 from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.semantic import SemanticTally
-from pading.split import Task
+from pading.splits.split import Task
 
 AbsentClasses = Literal["skip", "zero"]
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from pading.data.labels import IGNORED
+from pading.data.views.labels import IGNORED
 
 CELL_PX = 4  # side of a mask cell in input pixels
 

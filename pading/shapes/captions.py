@@ -16,7 +16,7 @@ from pading.shapes.classes import class_parts, class_pool, shapes_classes
 from pading.shapes.layout import NOMINAL_PX, PERIOD_PX, RADIUS_PX, STUFF_PERIOD_PX, draw_light
 from pading.shapes.painting import Light, Thing, lit, paint_stuff, paint_thing
 from pading.shapes.surfaces import Surface, draw_stuff_surface, draw_thing_surface
-from pading.text import PROMPT_TEMPLATES
+from pading.text.embeddings import PROMPT_TEMPLATES
 
 WHOLE_RATE = 0.5
 CUT_RATE = 0.5

@@ -11,7 +11,7 @@ import torch
 from jobs.clip import embed_names, encode_images, encode_texts, import_open_clip, load_clip
 from jobs.shapes_clip import SHAPES_TEMPLATES, ShapesClipConfig, contrast, seen_captions, seen_crops, train_shapes_clip
 from pading.shapes.classes import shapes_classes
-from pading.text import TextEmbeddings, prompts_for
+from pading.text.embeddings import TextEmbeddings, prompts_for
 
 TINY = ShapesClipConfig(
     crop_px=32, num_crops=64, steps=2, batch=8, vision_width=8, text_width=32, embed_dim=16, whole_captions=4

@@ -11,7 +11,7 @@ from jobs.config import PipelineConfig
 from jobs.embed import EMBEDDINGS, NEIGHBOURS, embed, outside_files
 from jobs.shapes_clip import ShapesClipConfig, train_shapes_clip
 from pading.config import override
-from pading.text import TextEmbeddings
+from pading.text.embeddings import TextEmbeddings
 
 TINY_CLIP = ShapesClipConfig(
     crop_px=32, num_crops=16, steps=1, batch=8, vision_width=8, text_width=32, embed_dim=16, whole_captions=4

@@ -14,12 +14,12 @@ from cluster.storage import RunDir, write_json
 from jobs.config import DataConfig, PipelineConfig
 from jobs.export import Export, export
 from pading.config import to_plain
-from pading.data.shards import decode_row, read_rows, write_shard
-from pading.data.shares import index_of, plan_shares, write_share
-from pading.data.source import read
+from pading.data.coco.source import read
+from pading.data.shards.rows import decode_row, read_rows, write_shard
+from pading.data.shards.shares import index_of, plan_shares, write_share
 from pading.shapes.layout import ShapesConfig
 from pading.shapes.writer import write_shapes_world
-from pading.splits import find_split
+from pading.splits.published import find_split
 
 
 @pytest.fixture(scope="module")

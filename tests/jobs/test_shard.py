@@ -19,12 +19,12 @@ from jobs.shard import (
     train_index,
     write_shards,
 )
-from pading.data.audit import LeakAudit
-from pading.data.shards import read_rows
-from pading.data.source import choose, read
+from pading.data.coco.source import choose, read
+from pading.data.shards.audit import LeakAudit
+from pading.data.shards.rows import read_rows
 from pading.shapes.layout import ShapesConfig
 from pading.shapes.writer import write_shapes_world
-from pading.splits import find_split
+from pading.splits.published import find_split
 
 SHARD_MB = 0.02  # some seven photos of the world
 

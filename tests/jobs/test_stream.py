@@ -18,11 +18,11 @@ import jobs.stream
 from jobs.config import PipelineConfig
 from jobs.stream import Shards, StreamConfig, decode_steps, pack_step, read_steps, training_batches, unpack_steps
 from pading.config import override
-from pading.data.batch import Batch, batch_arrays
-from pading.data.jitter import JitterConfig, draw_view
-from pading.data.order import TrainingOrder
 from pading.data.sample import Sample
-from pading.data.shards import encode_row, read_rows, write_shard
+from pading.data.shards.rows import encode_row, read_rows, write_shard
+from pading.data.views.batch import Batch, batch_arrays
+from pading.data.views.jitter import JitterConfig, draw_view
+from pading.data.views.order import TrainingOrder
 from pading.randomness import derive_seed
 from pading.shapes.layout import ShapesConfig
 from pading.shapes.scene import render_scene

@@ -10,11 +10,11 @@ from cluster.storage import RunDir
 from jobs.presets import smoke
 from jobs.verify import IMAGES_PER_TASK, outside_files, verify
 from pading.config import override
-from pading.data.source import read
-from pading.data.verify import verify as verify_here
+from pading.data.checks.verify import verify as verify_here
+from pading.data.coco.source import read
 from pading.shapes.layout import ShapesConfig
 from pading.shapes.writer import write_shapes_world
-from pading.splits import find_split
+from pading.splits.published import find_split
 
 NUM_TRAIN = IMAGES_PER_TASK + 6  # more than one task's share
 

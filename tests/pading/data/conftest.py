@@ -10,7 +10,7 @@ from PIL import Image
 
 from pading.classes import ClassTable
 from pading.data.sample import Sample, Segment
-from pading.split import Split
+from pading.splits.split import Split
 
 CAT, DOG, SKY = 17, 18, 187  # COCO ids; dog is unseen
 HEIGHT, WIDTH = 6, 8

@@ -18,14 +18,14 @@ import pytest
 from PIL import Image, ImageFile
 from pycocotools import mask as coco_mask
 
+from pading.data.checks.verify import verify
+from pading.data.coco.instances import InstanceRecord
+from pading.data.coco.panoptic import PanopticRecord
+from pading.data.coco.source import load, scan
 from pading.data.errors import DataError, MissingFileError
-from pading.data.instances import InstanceRecord
-from pading.data.panoptic import PanopticRecord
-from pading.data.source import load, scan
-from pading.data.verify import verify
 from pading.shapes.layout import ShapesConfig
 from pading.shapes.writer import write_shapes_world
-from pading.splits import find_split
+from pading.splits.published import find_split
 from tests.references.damaged_images import JPEG_DAMAGE, PNG_DAMAGE
 from tests.references.damaged_json import JSON_DAMAGE
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pading.data.labels import IGNORED
+from pading.data.views.labels import IGNORED
 from pading.segmenter.initialisation import initialise
 from pading.segmenter.segmenter import Prediction, Segmenter, SegmenterConfig
 from pading.segmenter.targets import Targets, targets_from_batch

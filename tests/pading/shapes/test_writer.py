@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from pading.data.source import load, read
+from pading.data.coco.source import load, read
 from pading.shapes.classes import shapes_classes
 from pading.shapes.layout import ShapesConfig
 from pading.shapes.scene import render_scene
 from pading.shapes.writer import write_annotations, write_images, write_shapes_world
-from pading.splits import find_split
+from pading.splits.published import find_split
 
 CONFIG = ShapesConfig(num_train=40, num_val=6, seed=3)
 TABLE = shapes_classes()

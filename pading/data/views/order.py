@@ -1,0 +1,126 @@
+"""The order of training images: a pure function of seed and step, whatever the number of workers.
+
+A batch of B images has B *lanes*. In every epoch all row groups are permuted, their rows laid end to end and cut into B
+contiguous lanes; position p of the epoch is image p // B of lane p mod B. So a batch mixes B distant places while each
+lane is read front to back, a row group at a time. Epochs follow one another without a gap: a step may hold the last
+images of one and the first of the next. Axes: N images, G row groups, T steps, B images of a step.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from pading.data.shards.rows import ROWS_PER_GROUP
+from pading.randomness import derive_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where the images of some steps are. Each array has one row a step and one column an image of that step."""
+
+    epoch: Int[np.ndarray, "T B"]
+    image: Int[np.ndarray, "T B"]  # number of the image in the data set, in the order of files and rows
+    file: Int[np.ndarray, "T B"]
+    group: Int[np.ndarray, "T B"]  # row group inside the file
+    row: Int[np.ndarray, "T B"]  # row inside the row group
+
+    def last_use(self) -> dict[tuple[int, int], int]:
+        """Return, for every (file, group) that is needed, the last of these steps that needs it, counted from 0."""
+        steps = np.broadcast_to(np.arange(len(self.file))[:, None], self.file.shape)
+        keys = zip(self.file.ravel().tolist(), self.group.ravel().tolist(), strict=True)
+        return dict(zip(keys, steps.ravel().tolist(), strict=True))  # later steps overwrite earlier ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOrder:
+    """The endless order of a data set: number q = epoch * N + p; step t takes the B numbers from t * B on.
+
+    Rank r of W takes the images of a step whose place in it is r modulo W. Within an epoch these are always the same
+    lanes, so no two ranks read one row group, except where two lanes meet in it.
+    """
+
+    rows_per_group: tuple[tuple[int, ...], ...]  # of every file
+    seed: int
+    batch_size: int
+    window: int = ROWS_PER_GROUP  # rows of a lane that are shuffled among themselves
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.window < 1:
+            raise ValueError(f"batch_size {self.batch_size} and window {self.window} must both be at least 1")
+        if self.num_images == 0 or any(rows < 1 for groups in self.rows_per_group for rows in groups):
+            raise ValueError(f"{len(self.rows_per_group)} files with no rows, or with an empty row group")
+
+    @property
+    def num_images(self) -> int:
+        """N."""
+        return sum(map(sum, self.rows_per_group))
+
+    def steps(self, first: int, last: int, rank: int = 0, world: int = 1) -> Places:
+        """Return where a rank finds its images of the steps `first` to `last` (excluded).
+
+        Raises:
+            ValueError: if the batch does not split evenly over the ranks, or there is no such rank or step.
+        """
+        if self.batch_size % world or not 0 <= rank < world:
+            raise ValueError(f"rank {rank} of {world} has no even share of a batch of {self.batch_size} images")
+        if not 0 <= first <= last:
+            raise ValueError(f"steps {first} to {last}: they are counted from 0 and end after they begin")
+        numbers = np.arange(first * self.batch_size + rank, last * self.batch_size, world, dtype=np.int64)
+        epochs, positions = np.divmod(numbers.reshape(last - first, self.batch_size // world), self.num_images)
+        images = np.empty_like(positions)
+        for epoch in np.unique(epochs).tolist():
+            inside = epochs == epoch
+            images[inside] = self.images_of_epoch(epoch)[positions[inside]]
+        return self._places(epochs, images)
+
+    def images_of_epoch(self, epoch: int) -> Int[np.ndarray, "N"]:
+        """Return the image at each position of an epoch; a permutation of all images."""
+        generator = np.random.default_rng(derive_seed(self.seed, "order", epoch))
+        lengths = self._group_lengths()
+        permuted = generator.permutation(len(lengths))
+        read = _ranges((np.cumsum(lengths) - lengths)[permuted], lengths[permuted])  # images in the order of reading
+        lane_lengths = self.num_images // self.batch_size + (
+            np.arange(self.batch_size) < self.num_images % self.batch_size
+        )
+        lane_starts = np.cumsum(lane_lengths) - lane_lengths
+        in_lane = _ranges(np.zeros_like(lane_lengths), lane_lengths)
+        # A new window begins where a lane begins and every `window` rows after; sorting by (window, a random key)
+        # shuffles inside windows and nowhere else.
+        windows = np.cumsum(in_lane % self.window == 0)
+        read = read[np.lexsort((generator.random(self.num_images), windows))]
+        positions = np.arange(self.num_images)
+        shuffled: np.ndarray = read[lane_starts[positions % self.batch_size] + positions // self.batch_size]
+        return shuffled
+
+    def _group_lengths(self) -> Int[np.ndarray, "G"]:
+        return np.array([rows for groups in self.rows_per_group for rows in groups], dtype=np.int64)
+
+    def _places(self, epochs: Int[np.ndarray, "T B"], images: Int[np.ndarray, "T B"]) -> Places:
+        lengths = self._group_lengths()
+        starts = np.cumsum(lengths) - lengths
+        groups = np.searchsorted(starts, images, side="right") - 1  # counted over all files
+        groups_per_file = np.array([len(groups) for groups in self.rows_per_group], dtype=np.int64)
+        first_groups = np.cumsum(groups_per_file) - groups_per_file
+        files = np.searchsorted(first_groups, groups, side="right") - 1
+        return Places(
+            epoch=epochs, image=images, file=files, group=groups - first_groups[files], row=images - starts[groups]
+        )
+
+
+def rounds(first: int, last: int, steps: int) -> Iterator[tuple[int, int]]:
+    """Cut the steps from `first` to `last` into rounds of `steps`, the last of them shorter.
+
+    A round is what one task reads: it holds a row group from the first to the last step that needs it, so only the row
+    groups open at the end of a round are read again by the next.
+    """
+    for start in range(first, last, steps):
+        yield start, min(start + steps, last)
+
+
+def _ranges(starts: Int[np.ndarray, "G"], lengths: Int[np.ndarray, "G"]) -> Int[np.ndarray, "N"]:
+    """Return the numbers of every range, one range after the other."""
+    ends = np.cumsum(lengths)
+    numbers: np.ndarray = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
+    return numbers
