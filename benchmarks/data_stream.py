@@ -29,9 +29,17 @@ from pyarrow.fs import LocalFileSystem
 from benchmarks._process_tree import Cost, ProcessTree
 from cluster.session import connect
 from jobs.stream import Shards, StreamConfig, training_batches
-from pading.data.coco.source import choose, load, read
+from pading.data.coco.source import load, read
+from pading.data.images import encode_png
 from pading.data.sample import Sample
-from pading.data.shards.rows import ROWS_PER_GROUP, encode_row, read_row_group, read_rows, write_shard
+from pading.data.shards.rows import (
+    ROWS_PER_GROUP,
+    decode_row_labels,
+    encode_row,
+    read_row_group,
+    read_rows,
+    write_shard,
+)
 from pading.data.views.batch import batch_arrays
 from pading.data.views.jitter import JitterConfig, draw_view
 from pading.shapes.layout import ShapesConfig
@@ -47,8 +55,8 @@ CONFIG = StreamConfig(
     max_segments=100,
     has_background=False,
     jitter=JitterConfig(mode="large-scale"),
+    decoders=2,
     read_ahead=4,
-    cpus_per_decoder=1.0,
 )
 
 
@@ -72,7 +80,7 @@ def measure(shards: Shards, stored_bytes: int, workers: int) -> None:
         f"{SIDE_PX} px, {workers} decoding processes, {ROUNDS} rounds of {STEPS} steps"
     )
     ways = {
-        "stream": lambda: our_images(shards),
+        "stream": lambda: our_images(shards, workers),
         "DataLoader": lambda: peer_images(shards, workers),
         "bare decoders": lambda: decoded_images(shards, workers),
     }
@@ -88,7 +96,7 @@ def measure(shards: Shards, stored_bytes: int, workers: int) -> None:
     # Memory: one pass over the data against ten passes over ten times as many files.
     many = replace(shards, names=shards.names * 10, rows_per_group=shards.rows_per_group * 10)
     steps = num_images // CONFIG.batch_size
-    peaks = [cost_of(lambda s=s: our_images(s), n).peak_mb for s, n in ((shards, steps), (many, 10 * steps))]
+    peaks = [cost_of(lambda s=s: our_images(s, workers), n).peak_mb for s, n in ((shards, steps), (many, 10 * steps))]
     print(f"peak memory of the stream: {peaks[0]:.0f} MB for the data once, {peaks[1]:.0f} MB for ten times the data")
     result = {
         "benchmark": "data_stream",
@@ -116,9 +124,9 @@ def cost_of(way, steps: int) -> Cost:
 
 
 @contextmanager
-def our_images(shards: Shards) -> Iterator[Iterator[int]]:
+def our_images(shards: Shards, workers: int) -> Iterator[Iterator[int]]:
     """The stream, as a training worker has it."""
-    with closing(training_batches(CONFIG, shards, 0, 1_000_000)) as batches:
+    with closing(training_batches(replace(CONFIG, decoders=workers), shards, 0, 1_000_000)) as batches:
         yield (len(batch.images) for _, batch in batches)
 
 
@@ -161,7 +169,7 @@ class RowGroups(torch.utils.data.IterableDataset):
 
 @contextmanager
 def decoded_images(shards: Shards, workers: int) -> Iterator[Iterator[int]]:
-    """Every photo and label map decoded whole by Pillow, from memory, and thrown away."""
+    """Every photo, and its labels as a grey PNG, decoded whole by Pillow, from memory, and thrown away."""
     paths = [Path(shards.folder) / name for name in shards.names]
     with ProcessPoolExecutor(workers, get_context("spawn"), _load, (paths,)) as pool:
         num_groups = sum(map(len, shards.rows_per_group))
@@ -170,18 +178,18 @@ def decoded_images(shards: Shards, workers: int) -> Iterator[Iterator[int]]:
         pool.shutdown(cancel_futures=True)
 
 
-_ROWS: list[dict] = []  # of a process of the pool
+_ROWS: list[list[bytes]] = []  # of a process of the pool
 
 
 def _load(paths: list[Path]) -> None:
-    _ROWS.extend(row for path in paths for row in read_rows(path, columns=("image", "label_maps")))
+    for row in (row for path in paths for row in read_rows(path)):
+        _ROWS.append([row["image"], *(encode_png(layer) for layer in decode_row_labels(row))])
 
 
 def _decode(group: int) -> int:
     rows = _ROWS[group * ROWS_PER_GROUP :][:ROWS_PER_GROUP]
-    for row in rows:
-        for content in (row["image"], *row["label_maps"]):
-            np.asarray(Image.open(io.BytesIO(content)))
+    for content in itertools.chain.from_iterable(rows):
+        np.asarray(Image.open(io.BytesIO(content)))
     return len(rows)
 
 
@@ -203,8 +211,7 @@ def shapes_rows() -> Iterator[dict]:
 
 def coco_rows(root: Path, name: str) -> Iterator[dict]:
     split = find_split(name)
-    kept = (record for record in read(root, split, "train") if choose(record, split, "train") == "kept")
-    for record in itertools.islice(kept, NUM_IMAGES):
+    for record in itertools.islice(read(root, split, "train"), NUM_IMAGES):
         image = load(record, split, "train")
         yield encode_row(image.jpeg, image.sample, image.hidden_px)
 

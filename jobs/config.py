@@ -74,8 +74,8 @@ class PretrainConfig:
     schedule: Literal["constant", "cosine", "polynomial"] = "cosine"
     clip: float = 1.0
     bf16: bool = True
-    read_ahead: int = 4  # batches of a worker that wait decoded
-    cpus_per_decoder: float = 0.5  # a share for scheduling; what the workers leave of the machine is for decoders
+    decoders: int = 2  # threads of a worker that decode images
+    read_ahead: int = 4  # batches of a worker that are being decoded, or wait decoded
     max_failures: int = 3
 
     def __post_init__(self) -> None:

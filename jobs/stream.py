@@ -4,30 +4,34 @@ What a step sees is a function of seed and step alone (`pading/data/views/order.
 of its own for all steps that are left, instead of taking a share of a common one: no rank waits for another, nothing
 starts anew with an epoch, no row is dropped to make shares even, and a resumed run begins at its step.
 
-    rounds of steps -> `read_steps`: the bytes of a step's images, a block each -> `decode_steps`: arrays, a block each
+    rounds of steps -> `read_steps`, anywhere on the cluster: the bytes of a step's images -> `decode_step`, in threads
+    of the training process: arrays that nothing copies again
 """
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray.data
+import torch
 from ray.data import DataContext, ExecutionResources
 
 from cluster.filesystem import open_location
 from jobs.config import PipelineConfig
 from pading.data.errors import DataError
 from pading.data.shards.index import ShardIndex
-from pading.data.shards.rows import WRITE_AGAIN, read_row_group
+from pading.data.shards.label_maps import WRITE_AGAIN
+from pading.data.shards.rows import read_row_group
 from pading.data.views.batch import Batch, batch_arrays
 from pading.data.views.jitter import JitterConfig, draw_view
 from pading.data.views.order import TrainingOrder, rounds
 from pading.randomness import derive_seed
 
 STEPS_PER_ROUND, MAX_ROUNDS = 256, 200  # a round is a reading task; row groups open at its end are read once more
-TASK_BYTES, MAX_STEPS_PER_TASK = 8 * 2**20, 16  # a decoding task makes several steps where they are small
 ENCODED_BYTES = 250_000  # of a photo with its label maps; a generous guess, for the memory limit only
 MIN_BUFFER_BYTES = 128 * 2**20
 STEP, ROWS, EPOCH, IMAGE = "step", "rows", "epoch", "image_number"
@@ -43,8 +47,8 @@ class StreamConfig:
     max_segments: int
     has_background: bool
     jitter: JitterConfig
-    read_ahead: int  # batches of a rank that wait decoded
-    cpus_per_decoder: float  # a share for scheduling: as many decoders run as fit beside the trainers
+    decoders: int  # threads of a rank
+    read_ahead: int  # batches of a rank that are being decoded, or wait decoded
 
     @staticmethod
     def of(config: PipelineConfig) -> "StreamConfig":
@@ -57,8 +61,8 @@ class StreamConfig:
             max_segments=data.max_segments,
             has_background=config.task == "instance",
             jitter=pretrain.jitter,
+            decoders=pretrain.decoders,
             read_ahead=pretrain.read_ahead,
-            cpus_per_decoder=pretrain.cpus_per_decoder,
         )
 
 
@@ -95,9 +99,8 @@ def training_batches(
     tasks = [{"first": first, "last": last} for first, last in rounds(first_step, last_step, steps)]
     if not tasks:
         return
-    rank_bytes = config.batch_size // world * 4 * config.size_px**2
     settings = {"config": config, "shards": shards, "rank": rank, "world": world}
-    with DataContext.current(_context(config, rank_bytes)):
+    with DataContext.current(_context(config, world)):
         encoded = ray.data.from_items(tasks, override_num_blocks=len(tasks)).map_batches(
             read_steps,
             fn_kwargs=settings,
@@ -105,20 +108,19 @@ def training_batches(
             num_cpus=0,  # it waits for the decoders nearly all the time
             concurrency=1,
         )
-        decoded = encoded.map_batches(
-            decode_steps,
-            fn_kwargs={"config": config},
-            batch_size=min(max(TASK_BYTES // rank_bytes, 1), MAX_STEPS_PER_TASK),  # a row is a step
-            batch_format="pyarrow",
-            zero_copy_batch=True,
-            num_cpus=config.cpus_per_decoder,
-        )
-    blocks = iter(decoded.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=config.read_ahead))
+    (share,) = encoded.streaming_split(1)
+    blocks = iter(share.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1))
+    pool = ThreadPoolExecutor(config.decoders, "decoder", torch.set_num_threads, (1,))
+    waiting: deque[Future[dict[str, np.ndarray]]] = deque()
     try:
-        for step, block in zip(range(first_step, last_step), blocks, strict=True):
-            assert block[STEP].tolist() == [step], "Ray Data was told to keep the order"
-            yield step, Batch.from_arrays({name: column[0] for name, column in block.items()})
+        for step in range(first_step, last_step):
+            while len(waiting) < min(config.read_ahead, last_step - step):
+                packed = next(blocks)
+                assert packed[STEP].to_pylist() == [step + len(waiting)], "Ray Data was told to keep the order"
+                waiting.append(pool.submit(decode_step, packed, config))
+            yield step, Batch.from_arrays(waiting.popleft().result())
     finally:
+        pool.shutdown(cancel_futures=True)
         blocks.close()
 
 
@@ -151,19 +153,18 @@ def read_steps(
                     groups.pop(key, None)
 
 
-def decode_steps(packed: pa.Table, config: StreamConfig) -> Iterator[dict[str, np.ndarray]]:
-    """Ray Data map from packed steps to what `Batch.from_arrays` takes, a block a step.
+def decode_step(packed: pa.Table, config: StreamConfig) -> dict[str, np.ndarray]:
+    """Return a packed step as `Batch.from_arrays` takes it.
 
     The view of an image is drawn by (seed, epoch, image), whoever asks for it.
     """
-    for step, rows in unpack_steps(packed):
-        sizes = zip(rows["height"], rows["width"], rows[EPOCH], rows[IMAGE], strict=True)
-        views = [
-            draw_view(config.jitter, height, width, config.size_px, _view_generator(config.seed, epoch, image))
-            for height, width, epoch, image in sizes
-        ]
-        arrays = batch_arrays(rows, views, config.size_px, config.max_segments, has_background=config.has_background)
-        yield {STEP: np.array([step]), **{name: array[None] for name, array in arrays.items()}}
+    rows = unpack_step(packed)
+    sizes = zip(rows["height"], rows["width"], rows[EPOCH], rows[IMAGE], strict=True)
+    views = [
+        draw_view(config.jitter, height, width, config.size_px, _view_generator(config.seed, epoch, image))
+        for height, width, epoch, image in sizes
+    ]
+    return batch_arrays(rows, views, config.size_px, config.max_segments, has_background=config.has_background)
 
 
 def pack_step(step: int, rows: pa.Table) -> pa.Table:
@@ -175,10 +176,11 @@ def pack_step(step: int, rows: pa.Table) -> pa.Table:
     return pa.table({STEP: [step], ROWS: pa.ListArray.from_arrays([0, rows.num_rows], structs)})
 
 
-def unpack_steps(packed: pa.Table) -> Iterator[tuple[int, dict[str, list[Any]]]]:
-    """Yield the steps that `pack_step` was given, with their rows as columns."""
-    for step, rows in zip(packed[STEP].to_pylist(), packed[ROWS], strict=True):
-        yield step, pa.Table.from_struct_array(rows.values).to_pydict()
+def unpack_step(packed: pa.Table) -> dict[str, list[Any]]:
+    """Return the rows that `pack_step` was given, as columns."""
+    (rows,) = packed[ROWS]
+    columns: dict[str, list[Any]] = pa.Table.from_struct_array(rows.values).to_pydict()
+    return columns
 
 
 def _view_generator(seed: int, epoch: int, image: int) -> np.random.Generator:
@@ -191,9 +193,9 @@ def _check_rows(table: pa.Table, shards: Shards, file: int, group: int) -> None:
         raise DataError(f"{shards.folder}/{shards.names[file]}", what, WRITE_AGAIN)
 
 
-def _context(config: StreamConfig, rank_bytes: int) -> DataContext:
+def _context(config: StreamConfig, world: int) -> DataContext:
     """Return how Ray Data runs one rank's stream: in order, a block a step, in bounded memory."""
-    step_bytes = rank_bytes + config.batch_size * ENCODED_BYTES
+    step_bytes = config.batch_size // world * ENCODED_BYTES
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

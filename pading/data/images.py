@@ -7,7 +7,7 @@ import io
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import UInt8, UInt16, UInt32
+from jaxtyping import UInt, UInt8, UInt32
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -19,7 +19,6 @@ CORRUPT = "is truncated or corrupt"
 DOWNLOAD_AGAIN = "download it again"
 DECODE_ERRORS = (OSError, SyntaxError, ValueError)  # all that Pillow raised in 24,000 damaged files
 COMPRESS_LEVEL = 1  # label images are tiny at any level; 1 writes several times faster than the default
-MAX_8_BIT_SEGMENTS = 255
 
 
 def open_photo(stream: BinaryIO, file: str, max_pixels: int = MAX_PIXELS) -> JpegImageFile:
@@ -110,25 +109,10 @@ def check_class_values(image: PngImageFile, file: str) -> None:
         raise DataError(file, what, "give a class map: 8-bit grey, or with a palette")
 
 
-def decode_label_map(content: bytes, file: str, max_pixels: int = MAX_PIXELS) -> UInt16[np.ndarray, "H W"]:
-    """Decode what `encode_label_map` wrote.
-
-    Raises:
-        ValueError: if it is no readable 8- or 16-bit grey PNG.
-    """
-    image = open_label_image(io.BytesIO(content), file, max_pixels)
-    if image.mode not in ("L", "I;16"):
-        raise DataError(file, f"label map is a PNG of mode {image.mode}", "write 8- or 16-bit grey")
-    return _pixels(image, file).astype(np.uint16)
-
-
-def encode_label_map(label_map: UInt16[np.ndarray, "H W"], num_segments: int) -> bytes:
-    """Return a grey PNG, of 8 bits where the number of segments allows it, of 16 otherwise."""
-    narrow = num_segments <= MAX_8_BIT_SEGMENTS
+def encode_png(labels: UInt[np.ndarray, "H W"]) -> bytes:
+    """Return labels of 8 or 16 bits as a grey PNG."""
     buffer = io.BytesIO()
-    Image.fromarray(label_map.astype(np.uint8 if narrow else np.uint16)).save(
-        buffer, "PNG", compress_level=COMPRESS_LEVEL
-    )
+    Image.fromarray(labels).save(buffer, "PNG", compress_level=COMPRESS_LEVEL)
     return buffer.getvalue()
 
 

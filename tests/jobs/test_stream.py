@@ -16,7 +16,7 @@ from PIL import Image
 
 import jobs.stream
 from jobs.config import PipelineConfig
-from jobs.stream import Shards, StreamConfig, decode_steps, pack_step, read_steps, training_batches, unpack_steps
+from jobs.stream import Shards, StreamConfig, pack_step, read_steps, training_batches, unpack_step
 from pading.config import override
 from pading.data.sample import Sample
 from pading.data.shards.rows import encode_row, read_rows, write_shard
@@ -37,7 +37,7 @@ CONFIG = StreamConfig(
     has_background=False,
     jitter=JitterConfig(mode="large-scale", turns=True, colour=True),
     read_ahead=2,
-    cpus_per_decoder=0.5,
+    decoders=2,
 )
 
 
@@ -204,15 +204,6 @@ def test_a_packed_step_is_one_row_and_unpacks_to_the_same_rows() -> None:
     rows = pa.table({"image": [b"ab", b"", b"cd"], "segments": [[1, 2], [], [3]]}).slice(1)
     packed = pa.concat_tables([pack_step(4, rows), pack_step(5, rows.slice(1))])
     assert packed.num_rows == 2
-    assert list(unpack_steps(packed)) == [
-        (4, {"image": [b"", b"cd"], "segments": [[], [3]]}),
-        (5, {"image": [b"cd"], "segments": [[3]]}),
-    ]
-
-
-def test_a_decoded_step_is_one_block_of_one_row(shards: Shards) -> None:
-    rounds = {"first": np.array([2]), "last": np.array([4])}
-    packed = pa.concat_tables(list(read_steps(rounds, CONFIG, shards, 0, 1)))
-    blocks = list(decode_steps(packed, CONFIG))
-    assert [block["step"].tolist() for block in blocks] == [[2], [3]]
-    assert [block["images"].shape for block in blocks] == [(1, BATCH_SIZE, 3, 48, 48)] * 2
+    assert packed["step"].to_pylist() == [4, 5]
+    assert unpack_step(packed.slice(0, 1)) == {"image": [b"", b"cd"], "segments": [[], [3]]}
+    assert unpack_step(packed.slice(1, 1)) == {"image": [b"cd"], "segments": [[3]]}

@@ -14,7 +14,8 @@ import numpy as np
 
 from pading.classes import ClassTable
 from pading.data.errors import DataError
-from pading.data.shards.rows import WRITE_AGAIN, decode_row_labels, row_name
+from pading.data.shards.label_maps import WRITE_AGAIN
+from pading.data.shards.rows import decode_row_labels, row_name
 
 DIGEST_RANGE = 2**64
 MAX_IDS_SHOWN = 10

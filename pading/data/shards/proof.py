@@ -13,7 +13,8 @@ from pading.classes import ClassTable
 from pading.data.errors import DataError, MissingFileError
 from pading.data.shards.audit import LABEL_COLUMNS, LeakAudit, LeakTally, audit_row
 from pading.data.shards.index import ShardFile, ShardIndex
-from pading.data.shards.rows import SCHEMA_VERSION, WRITE_AGAIN, read_rows
+from pading.data.shards.label_maps import WRITE_AGAIN
+from pading.data.shards.rows import SCHEMA_VERSION, read_rows
 from pading.splits.split import Split
 
 READ_BYTES = 4 * 2**20

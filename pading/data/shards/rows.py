@@ -1,4 +1,4 @@
-"""The shard format: one parquet row is one image, photo as found, label maps as small PNGs, segments as a list."""
+"""The shard format: one parquet row is one image, photo as found, label maps compressed, segments as a list."""
 
 import contextlib
 import io
@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem, LocalFileSystem
 
 from pading.data.errors import DataError, MissingFileError
-from pading.data.images import MAX_PIXELS, decode_label_map, encode_label_map, open_photo
+from pading.data.images import MAX_PIXELS, open_photo
 from pading.data.jpeg import decode_jpeg
 from pading.data.sample import Sample, segments_from_plain, segments_to_plain
+from pading.data.shards.label_maps import WRITE_AGAIN, decode_label_map, encode_label_map
 
 SCHEMA_VERSION = "2"
 VERSION_KEY = b"pading.shard_version"
@@ -30,7 +31,7 @@ SHARD_SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("image", pa.binary()),
-        ("label_maps", pa.list_(pa.binary())),  # one grey PNG a layer
+        ("label_maps", pa.list_(pa.binary())),  # one a layer, see label_maps.py
         ("hidden_px", pa.int64()),  # pixels of unseen classes that were made void; 0 except in semantic training data
         ("segments", pa.list_(SEGMENT_TYPE)),
     ],
@@ -44,7 +45,6 @@ PARQUET_OPTIONS = {
     "write_statistics": False,
     "write_page_checksum": True,
 }
-WRITE_AGAIN = "write the shards again"
 
 
 def encode_row(jpeg: bytes, sample: Sample, hidden_px: int = 0) -> dict[str, Any]:
@@ -87,29 +87,23 @@ def decode_row(row: Mapping[str, Any], max_pixels: int = MAX_PIXELS) -> Sample:
         image_id=int(row["image_id"]),
         file_name=str(row["file_name"]),
         image=decode_jpeg(row["image"], file, (height, width)),
-        label_maps=label_maps,
+        label_maps=label_maps.astype(np.uint16),
         segments=segments_from_plain(row["segments"]),
     )
 
 
 def decode_row_labels(row: Mapping[str, Any], max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Return the label maps of a shard row, (L, H, W) uint16.
+    """Return the label maps of a shard row, (L, H, W), as uint8 where 255 segments or fewer allow it, else uint16.
 
     Raises:
         ValueError: if it is damaged, of another size than the row says, or has a label without a segment.
     """
     file = row_name(row)
-    layers = [decode_label_map(layer, file, max_pixels) for layer in row["label_maps"]]
+    size, num_segments = (int(row["height"]), int(row["width"])), len(row["segments"])
+    layers = [decode_label_map(layer, file, size, num_segments, max_pixels) for layer in row["label_maps"]]
     if not layers:
         raise DataError(file, "has no label map", WRITE_AGAIN)
-    for layer in layers:
-        if layer.shape != (row["height"], row["width"]):
-            height, width = layer.shape
-            what = f"label map is {width} x {height}, but the row says {row['width']} x {row['height']}"
-            raise DataError(file, what, WRITE_AGAIN)
-        if (highest := int(layer.max(initial=0))) > len(row["segments"]):
-            raise DataError(file, f"label {highest} but {len(row['segments'])} segments", WRITE_AGAIN)
-    return np.stack(layers)
+    return np.stack(layers) if len(layers) > 1 else layers[0][None]
 
 
 def row_name(row: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pading.classes import ClassTable
+from pading.data.images import encode_png
+from pading.data.shards.rows import decode_row_labels
 
 DIGITS = 12  # of an image id, as in COCO's own file names
 
@@ -59,6 +61,6 @@ def sample_files(row: Mapping[str, Any], classes: ClassTable) -> list[tuple[str,
     plain = {name: row[name] for name in ("image_id", "file_name", "height", "width", "hidden_px")}
     return [
         (f"{key}.jpg", row["image"]),
-        *((f"{key}.{layer}.png", content) for layer, content in enumerate(row["label_maps"])),
+        *((f"{key}.{number}.png", encode_png(layer)) for number, layer in enumerate(decode_row_labels(row))),
         (f"{key}.json", json.dumps({**plain, "segments": segments}).encode()),
     ]

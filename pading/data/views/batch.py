@@ -16,7 +16,7 @@ from torch import Tensor
 from pading.data.shards.rows import decode_row_labels, row_name
 from pading.data.views.jitter import View
 from pading.data.views.labels import MAX_SEGMENTS, compact_labels, pad_labels
-from pading.data.views.resample import put, view_of_jpeg, view_of_labels
+from pading.data.views.resample import put_photo, view_of_labels
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Batch:
     def from_arrays(arrays: Mapping[str, np.ndarray]) -> "Batch":
         """Take what `batch_arrays` returned, or rows of several such results; memory is shared where it is writable."""
         names = ("images", "label_maps", "classes", "image_ids")
-        return Batch(*(torch.from_numpy(np.require(arrays[name], requirements=["C", "W"])) for name in names))
+        return Batch(*(torch.from_numpy(np.require(arrays[name], requirements="W")) for name in names))
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on a device."""
@@ -68,7 +68,8 @@ def batch_arrays(
         raise ValueError(f"{len(rows['image_id'])} rows but {len(views)} views; give a view for each row")
     cv2.setNumThreads(1)  # one image at a time and a process a core, as the stream runs it
     num_images = len(views)
-    images = np.zeros((num_images, 3, size_px, size_px), dtype=np.uint8)
+    # Channels last, as photos are decoded and as convolutions like them; seen with the channels first.
+    images = np.zeros((num_images, size_px, size_px, 3), dtype=np.uint8).transpose(0, 3, 1, 2)
     classes = np.full((num_images, max_segments), -1, dtype=np.int64)
     contents = []
     for position, view in enumerate(views):
@@ -76,9 +77,7 @@ def batch_arrays(
         label_maps = decode_row_labels(row)
         _, height, width = label_maps.shape
         _check_view(view, height, width, size_px, row_name(row))
-        put(view_of_jpeg(row["image"], row_name(row), (height, width), view), images[position])
-        if len(row["segments"]) < 256:
-            label_maps = label_maps.astype(np.uint8)
+        put_photo(row["image"], row_name(row), (height, width), view, images[position])
         layers = [view_of_labels(layer, view) for layer in label_maps]
         labels, kept = compact_labels(layers, row["segments"], max_segments, has_background)
         classes[position, : len(kept)] = kept

@@ -18,8 +18,12 @@ from pading.data.views.jitter import View, letterbox_view
 ROTATIONS = (None, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
 
 
-def view_of_jpeg(jpeg: bytes, file: str, height_width: tuple[int, int], view: View) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode a photo of a known size no finer than a view needs it, and return the view.
+def put_photo(
+    jpeg: bytes, file: str, height_width: tuple[int, int], view: View, canvas: UInt8[np.ndarray, "3 S S"]
+) -> None:
+    """Decode a photo of a known size no finer than a view needs it, and put the view on the canvas, top left.
+
+    A canvas that lies channels last in memory is the faster one.
 
     Raises:
         ValueError: if the photo is damaged or of another size; names the file.
@@ -33,7 +37,7 @@ def view_of_jpeg(jpeg: bytes, file: str, height_width: tuple[int, int], view: Vi
         (height, width),
         (view.content_height, view.content_width),
     )
-    return recolour(_turn(content, view), view.colour)
+    _put(recolour(_turn(content, view), view.colour), canvas)
 
 
 def view_of_labels(label_map: UInt[np.ndarray, "H W"], view: View) -> UInt[np.ndarray, "h w"]:
@@ -53,14 +57,8 @@ def letterbox_image(image: UInt8[np.ndarray, "H W 3"], size_px: int) -> UInt8[np
     """Return a decoded photo as the network sees it: the longest side scaled to S, top left, the rest 0."""
     view = letterbox_view(image.shape[0], image.shape[1], size_px)
     letterboxed = np.zeros((3, size_px, size_px), dtype=np.uint8)
-    put(_resize(image, image.shape[:2], (view.content_height, view.content_width)), letterboxed)
+    _put(_resize(image, image.shape[:2], (view.content_height, view.content_width)), letterboxed)
     return letterboxed
-
-
-def put(content: UInt8[np.ndarray, "h w 3"], canvas: UInt8[np.ndarray, "3 S S"]) -> None:
-    """Write pixels into the top left corner of a canvas, a plane for each channel."""
-    height, width, _ = content.shape
-    cv2.split(content, [plane[:height, :width] for plane in canvas])
 
 
 def coarsest_factor(view: View) -> int:
@@ -101,3 +99,8 @@ def _turn(content: UInt8[np.ndarray, "h w 3"], view: View) -> UInt8[np.ndarray, 
         content = cv2.flip(content, 1)
     rotation = ROTATIONS[view.quarter_turns]
     return content if rotation is None else cv2.rotate(content, rotation)
+
+
+def _put(content: UInt8[np.ndarray, "h w 3"], canvas: UInt8[np.ndarray, "3 S S"]) -> None:
+    height, width, _ = content.shape
+    canvas.transpose(1, 2, 0)[:height, :width] = content

@@ -4,16 +4,13 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from pading.data.images import (
     decode_class_values,
-    decode_label_map,
     decode_photo,
     decode_segment_ids,
-    encode_label_map,
+    encode_png,
     open_label_image,
     open_photo,
 )
@@ -33,22 +30,12 @@ def noise(height, width, *channels):
     return np.random.default_rng(0).integers(0, 256, (height, width, *channels), dtype=np.uint8)
 
 
-@settings(max_examples=20, deadline=None)
-@given(
-    num_segments=st.sampled_from([0, 1, 254, 255, 256, 300, 65535]), height=st.integers(1, 9), seed=st.integers(0, 99)
-)
-def test_label_maps_survive_encoding(num_segments, height, seed):
-    label_map = np.random.default_rng(seed).integers(0, num_segments + 1, (height, 7), dtype=np.uint16)
-    decoded = decode_label_map(encode_label_map(label_map, num_segments), "row")
-    assert decoded.dtype == np.uint16
-    np.testing.assert_array_equal(decoded, label_map)
-
-
-@pytest.mark.parametrize(("num_segments", "mode"), [(255, "L"), (256, "I;16")])
-def test_label_maps_take_16_bits_only_from_256_segments(num_segments, mode):
-    content = encode_label_map(np.zeros((2, 2), dtype=np.uint16), num_segments)
-    with Image.open(io.BytesIO(content)) as image:
+@pytest.mark.parametrize(("dtype", "mode"), [(np.uint8, "L"), (np.uint16, "I;16")])
+def test_labels_survive_as_grey_of_8_or_16_bits(dtype, mode):
+    labels = np.array([[0, 1, 255], [7, 200, 0]], dtype=dtype)
+    with Image.open(io.BytesIO(encode_png(labels))) as image:
         assert image.mode == mode
+        np.testing.assert_array_equal(np.asarray(image), labels)
 
 
 def test_segment_ids_are_red_green_blue_in_base_256():
@@ -131,11 +118,6 @@ def test_class_values_must_be_stored_as_they_are(content, expected):
 def test_class_values_that_end_early_are_refused():
     with pytest.raises(ValueError, match=r"a\.png: is truncated or corrupt"):
         class_values(encoded(noise(64, 64), "PNG")[:-30])
-
-
-def test_a_label_map_must_be_grey():
-    with pytest.raises(ValueError, match="label map is a PNG of mode RGB; write 8- or 16-bit grey"):
-        decode_label_map(encoded(noise(4, 4, 3), "PNG"), "row")
 
 
 def test_a_bomb_is_refused_by_its_header():

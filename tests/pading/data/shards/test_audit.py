@@ -137,8 +137,8 @@ def test_a_class_outside_of_the_table_is_refused(row_of, classes, class_index):
 
 def test_a_damaged_label_map_is_refused(row_of, classes):
     row = row_of([[1]], [(CAT, False)])
-    with pytest.raises(ValueError, match="is truncated or corrupt"):
-        audit_row(row | {"label_maps": [row["label_maps"][0][:30]]}, classes)
+    with pytest.raises(ValueError, match="label map is truncated or corrupt"):
+        audit_row(row | {"label_maps": [row["label_maps"][0][:-2]]}, classes)
 
 
 def test_an_image_without_segments_is_void(row_of, classes):

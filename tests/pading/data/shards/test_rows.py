@@ -207,15 +207,17 @@ def test_a_label_without_a_segment_is_refused(make_sample, jpeg_of):
 
 
 def test_a_row_whose_parts_differ_in_size_is_refused(rows):
-    with pytest.raises(ValueError, match="label map is 3 x 2, but the row says 4 x 2"):
+    with pytest.raises(ValueError, match=r"\(image id 11\): label map is truncated or corrupt"):
         decode_row(rows[0] | {"width": 4})
     with pytest.raises(ValueError, match="photo is 2 x 1, label map 3 x 2"):
         decode_row(rows[0] | {"image": rows[1]["image"]})
 
 
 def test_a_row_with_a_damaged_photo_or_label_map_is_refused_by_name(rows):
-    for damage in ({"image": rows[0]["image"][:40]}, {"label_maps": [rows[0]["label_maps"][0][:40]]}):
-        with pytest.raises(ValueError, match=r"000000000011\.jpg \(image id 11\): is truncated or corrupt"):
+    for damage in ({"image": rows[0]["image"][:40]}, {"label_maps": [rows[0]["label_maps"][0][:-2]]}):
+        with pytest.raises(
+            ValueError, match=r"000000000011\.jpg \(image id 11\): (label map )?is truncated or corrupt"
+        ):
             decode_row(rows[0] | damage)
 
 

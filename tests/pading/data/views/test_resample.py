@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pading.data.views.jitter import JitterConfig, View, draw_view, letterbox_view
-from pading.data.views.resample import coarsest_factor, letterbox_image, put, view_of_jpeg, view_of_labels
+from pading.data.views.resample import coarsest_factor, letterbox_image, put_photo, view_of_labels
 from tests.references.data_views import nearest_of_box, resampled, turned
 
 SYMMETRIES = [(is_mirrored, quarter_turns) for is_mirrored in (False, True) for quarter_turns in range(4)]
@@ -30,6 +30,15 @@ def jpeg_and_pixels(pixels):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
     return buffer.getvalue(), np.asarray(Image.open(buffer).convert("RGB"))
+
+
+def seen(jpeg, file, size, view):
+    """What the view shows, on a canvas of just its size."""
+    height, width = view.content_height, view.content_width
+    height, width = (width, height) if view.quarter_turns % 2 else (height, width)
+    canvas = np.zeros((height, width, 3), dtype=np.uint8).transpose(2, 0, 1)
+    put_photo(jpeg, file, size, view, canvas)
+    return canvas.transpose(1, 2, 0)
 
 
 def expected_view(pixels, view):
@@ -56,7 +65,7 @@ def test_photos_agree_with_the_dense_triangle_filter(data):
         return
     noise = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, 256, (height, width, 3), dtype=np.uint8)
     jpeg, pixels = jpeg_and_pixels(noise)
-    found = view_of_jpeg(jpeg, "photo.jpg", (height, width), view)
+    found = seen(jpeg, "photo.jpg", (height, width), view)
     assert np.abs(found - expected_view(pixels, view)).max() <= 2
 
 
@@ -86,9 +95,7 @@ def test_each_symmetry_moves_photo_and_labels_alike(is_mirrored, quarter_turns):
     jpeg, pixels = jpeg_and_pixels(np.repeat(6 * labels[..., None], 3, axis=2))
     view = box(0, 0, 5, 8, 5, 8, is_mirrored, quarter_turns)
     np.testing.assert_array_equal(view_of_labels(labels, view), turned(labels, is_mirrored, quarter_turns))
-    np.testing.assert_array_equal(
-        view_of_jpeg(jpeg, "photo.jpg", (5, 8), view), turned(pixels, is_mirrored, quarter_turns)
-    )
+    np.testing.assert_array_equal(seen(jpeg, "photo.jpg", (5, 8), view), turned(pixels, is_mirrored, quarter_turns))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +136,7 @@ def test_a_coarse_decode_does_not_shift_a_gradient(view, factor):
     y, x = np.mgrid[:128, :128]
     jpeg, pixels = jpeg_and_pixels(np.stack([2 * y, 2 * x, 255 - 2 * y], axis=-1).astype(np.uint8))
     assert coarsest_factor(view) == factor
-    difference = np.abs(view_of_jpeg(jpeg, "photo.jpg", (128, 128), view) - expected_view(pixels, view))
+    difference = np.abs(seen(jpeg, "photo.jpg", (128, 128), view) - expected_view(pixels, view))
     assert difference[1:-1, 1:-1].max() <= 3
     assert difference.max() <= 5  # the filter is cut off
 
@@ -142,7 +149,7 @@ def test_real_photos_decoded_coarsely_look_the_same(real_data):
         height, width = (side // 8 * 8 for side in pixels.shape[:2])
         view = box(0, 0, height, width, height // 8, width // 8)
         assert coarsest_factor(view) == 8
-        found = view_of_jpeg(path.read_bytes(), path.name, pixels.shape[:2], view)
+        found = seen(path.read_bytes(), path.name, pixels.shape[:2], view)
         assert np.abs(found - resampled(pixels[:height, :width], height // 8, width // 8)).mean() < 5, path.name
 
 
@@ -163,11 +170,11 @@ def test_a_wide_photo_lies_at_the_top():
         assert not letterboxed[:, size_px // 2 :].any()
 
 
-def test_channels_are_written_in_place_and_nothing_beside_them():
-    canvas = np.full((2, 3, 6, 7), 9, dtype=np.uint8)
-    content = np.random.default_rng(0).integers(10, 256, (4, 5, 3), dtype=np.uint8)
-    put(content, canvas[1])
-    np.testing.assert_array_equal(canvas[1, :, :4, :5], content.transpose(2, 0, 1))
-    assert (canvas[0] == 9).all()
-    assert (canvas[1, :, 4:] == 9).all()
-    assert (canvas[1, :, :, 5:] == 9).all()
+def test_a_photo_is_put_in_the_corner_and_nothing_beside_it():
+    canvases = np.full((2, 6, 7, 3), 9, dtype=np.uint8).transpose(0, 3, 1, 2)
+    jpeg, pixels = jpeg_and_pixels(np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8))
+    put_photo(jpeg, "photo.jpg", (4, 5), box(0, 0, 4, 5, 4, 5), canvases[1])
+    np.testing.assert_array_equal(canvases[1, :, :4, :5], pixels.transpose(2, 0, 1))
+    assert (canvases[0] == 9).all()
+    assert (canvases[1, :, 4:] == 9).all()
+    assert (canvases[1, :, :, 5:] == 9).all()
