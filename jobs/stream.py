@@ -28,6 +28,7 @@ from pading.data.shards.label_maps import WRITE_AGAIN
 from pading.data.shards.rows import read_row_group
 from pading.data.views.batch import Batch, batch_arrays
 from pading.data.views.jitter import JitterConfig, draw_view
+from pading.data.views.memory import BatchMemory
 from pading.data.views.order import TrainingOrder, rounds
 from pading.randomness import derive_seed
 
@@ -111,13 +112,14 @@ def training_batches(
     (share,) = encoded.streaming_split(1)
     blocks = iter(share.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1))
     pool = ThreadPoolExecutor(config.decoders, "decoder", torch.set_num_threads, (1,))
+    memory = BatchMemory()
     waiting: deque[Future[dict[str, np.ndarray]]] = deque()
     try:
         for step in range(first_step, last_step):
             while len(waiting) < min(config.read_ahead, last_step - step):
                 packed = next(blocks)
                 assert packed[STEP].to_pylist() == [step + len(waiting)], "Ray Data was told to keep the order"
-                waiting.append(pool.submit(decode_step, packed, config))
+                waiting.append(pool.submit(decode_step, packed, config, memory))
             yield step, Batch.from_arrays(waiting.popleft().result())
     finally:
         pool.shutdown(cancel_futures=True)
@@ -153,7 +155,7 @@ def read_steps(
                     groups.pop(key, None)
 
 
-def decode_step(packed: pa.Table, config: StreamConfig) -> dict[str, np.ndarray]:
+def decode_step(packed: pa.Table, config: StreamConfig, memory: BatchMemory) -> dict[str, np.ndarray]:
     """Return a packed step as `Batch.from_arrays` takes it.
 
     The view of an image is drawn by (seed, epoch, image), whoever asks for it.
@@ -164,7 +166,14 @@ def decode_step(packed: pa.Table, config: StreamConfig) -> dict[str, np.ndarray]
         draw_view(config.jitter, height, width, config.size_px, _view_generator(config.seed, epoch, image))
         for height, width, epoch, image in sizes
     ]
-    return batch_arrays(rows, views, config.size_px, config.max_segments, has_background=config.has_background)
+    return batch_arrays(
+        rows,
+        views,
+        config.size_px,
+        config.max_segments,
+        has_background=config.has_background,
+        zeros=memory.zeros,
+    )
 
 
 def pack_step(step: int, rows: pa.Table) -> pa.Table:

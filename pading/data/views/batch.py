@@ -3,7 +3,7 @@
 Axes: B images, L layers of overlapping segments, M segments of an image (padded), S side of the network input.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from pading.data.shards.rows import decode_row_labels, row_name
 from pading.data.views.jitter import View
 from pading.data.views.labels import MAX_SEGMENTS, compact_labels, pad_labels
+from pading.data.views.memory import fresh_zeros
 from pading.data.views.resample import put_photo, view_of_labels
 
 
@@ -50,13 +51,14 @@ def batch_arrays(
     max_segments: int,
     *,
     has_background: bool,
+    zeros: Callable[[tuple[int, ...]], np.ndarray] = fresh_zeros,
 ) -> dict[str, np.ndarray]:
     """Decode columns of shard rows and return one view of each, as `Batch.from_arrays` takes them.
 
     Crowds are ignored where no other segment lies on them. Segments without a pixel in the view get no label; of more
     than `max_segments` the largest in the view are kept and the rest are ignored. Unlabelled pixels of a shard are
     background where `has_background` (instances), otherwise void, and ignored. There are as many layers as the image
-    with the most overlapping segments needs.
+    with the most overlapping segments needs. Images and label maps lie in what `zeros` returns.
 
     Raises:
         ValueError: if a row is damaged, there is not a view for each, a view does not fit its photo or the canvas, or
@@ -69,7 +71,7 @@ def batch_arrays(
     cv2.setNumThreads(1)  # one image at a time and a process a core, as the stream runs it
     num_images = len(views)
     # Channels last, as photos are decoded and as convolutions like them; seen with the channels first.
-    images = np.zeros((num_images, size_px, size_px, 3), dtype=np.uint8).transpose(0, 3, 1, 2)
+    images = zeros((num_images, size_px, size_px, 3)).transpose(0, 3, 1, 2)
     classes = np.full((num_images, max_segments), -1, dtype=np.int64)
     contents = []
     for position, view in enumerate(views):
@@ -84,7 +86,7 @@ def batch_arrays(
         contents.append(labels)
     return {
         "images": images,
-        "label_maps": pad_labels(contents, size_px),
+        "label_maps": pad_labels(contents, size_px, zeros),
         "classes": classes,
         "image_ids": np.asarray(rows["image_id"], dtype=np.int64),
     }

@@ -3,12 +3,14 @@
 Axes: L layers of overlapping segments, S side of the network input, h w pixels of a view's content.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Int64, UInt, UInt8
+
+from pading.data.views.memory import fresh_zeros
 
 IGNORED = 255  # a pixel that no loss may see: void, a crowd, padding
 MAX_SEGMENTS = IGNORED - 1  # labels are 8-bit, 0 is background
@@ -38,10 +40,14 @@ def compact_labels(
     return labels, [int(segments[i]["class_index"]) for i in kept]
 
 
-def pad_labels(contents: Sequence[Sequence[UInt8[np.ndarray, "h w"]]], size_px: int) -> UInt8[np.ndarray, "B L S S"]:
+def pad_labels(
+    contents: Sequence[Sequence[UInt8[np.ndarray, "h w"]]],
+    size_px: int,
+    zeros: Callable[[tuple[int, ...]], np.ndarray] = fresh_zeros,
+) -> UInt8[np.ndarray, "B L S S"]:
     """Lay the layers of each image top left on canvases of one number of layers; the rest is ignored."""
     num_layers = max((len(layers) for layers in contents), default=1)
-    label_maps = np.zeros((len(contents), num_layers, size_px, size_px), dtype=np.uint8)
+    label_maps = zeros((len(contents), num_layers, size_px, size_px))
     for canvas, layers in zip(label_maps, contents, strict=True):
         height, width = layers[0].shape
         canvas[0, height:] = IGNORED
