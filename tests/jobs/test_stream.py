@@ -15,7 +15,7 @@ from PIL import Image
 
 import jobs.stream
 from jobs.config import PipelineConfig
-from jobs.stream import Shards, StreamConfig, pack_step, read_steps, training_batches, unpack_step
+from jobs.stream import Shards, StreamConfig, pack_steps, read_steps, training_batches, unpack_steps
 from pading.config import override
 from pading.data.sample import Sample
 from pading.data.shards.rows import encode_row, read_rows, write_shard
@@ -139,12 +139,20 @@ def test_no_steps_are_no_stream(shards: Shards) -> None:
     assert stream(shards, 7, 7) == {}
 
 
+def command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return ""
+
+
 def executors(expected: int) -> int:
     """Number of processes that run a stream's execution, once it is the expected one or 30 seconds have passed."""
     patience = time.monotonic() + 30
     while True:
-        running = [process.cmdline() for process in psutil.Process().children(recursive=True)]
-        found = sum("SplitCoordinator" in "".join(words) for words in running)
+        found = sum(
+            "SplitCoordinator" in command_line(process) for process in psutil.Process().children(recursive=True)
+        )
         if found == expected or time.monotonic() > patience:
             return found
         time.sleep(0.1)
@@ -202,15 +210,16 @@ def test_a_reader_reads_each_row_group_once_in_an_epoch(shards: Shards, monkeypa
 
     monkeypatch.setattr(jobs.stream, "read_row_group", counting)
     rounds = {"first": np.array([0]), "last": np.array([NUM_IMAGES // BATCH_SIZE])}
-    assert len(list(read_steps(rounds, CONFIG, shards, 0, 1))) == NUM_IMAGES // BATCH_SIZE
+    blocks = list(read_steps(rounds, CONFIG, shards, 0, 1))
+    assert [step for block in blocks for step, _ in unpack_steps(block)] == list(range(NUM_IMAGES // BATCH_SIZE))
     assert len(set(read)) == 5
     assert len(read) <= 5 + BATCH_SIZE - 1  # once more at most for each of the seams between lanes
 
 
-def test_a_packed_step_is_one_row_and_unpacks_to_the_same_rows() -> None:
+def test_packed_steps_are_one_row_and_unpack_to_the_same_rows() -> None:
     rows = pa.table({"image": [b"ab", b"", b"cd"], "segments": [[1, 2], [], [3]]}).slice(1)
-    packed = pa.concat_tables([pack_step(4, rows), pack_step(5, rows.slice(1))])
+    packed = pa.concat_tables([pack_steps(4, [rows, rows.slice(1)]), pack_steps(6, [rows.slice(1)])])
     assert packed.num_rows == 2
-    assert packed["step"].to_pylist() == [4, 5]
-    assert unpack_step(packed.slice(0, 1)) == {"image": [b"", b"cd"], "segments": [[], [3]]}
-    assert unpack_step(packed.slice(1, 1)) == {"image": [b"cd"], "segments": [[3]]}
+    first, second = {"image": b"", "segments": []}, {"image": b"cd", "segments": [3]}
+    found = [(step, rows.to_pylist()) for block in (packed[:1], packed[1:]) for step, rows in unpack_steps(block)]
+    assert found == [(4, [first, second]), (5, [second]), (6, [second])]

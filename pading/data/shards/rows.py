@@ -38,7 +38,7 @@ SHARD_SCHEMA = pa.schema(
     metadata={VERSION_KEY: SCHEMA_VERSION},
 )
 ROWS_PER_GROUP = 16  # about 3 MB of COCO: what a reader holds in memory
-# JPEG and PNG do not compress further; checksums let a reader notice a flipped bit.
+# JPEG and zstd do not compress further; checksums let a reader notice a flipped bit.
 PARQUET_OPTIONS = {
     "compression": "none",
     "use_dictionary": False,

@@ -26,11 +26,17 @@ class Places:
     group: Int[np.ndarray, "T B"]  # row group inside the file
     row: Int[np.ndarray, "T B"]  # row inside the row group
 
-    def last_use(self) -> dict[tuple[int, int], int]:
-        """Return, for every (file, group) that is needed, the last of these steps that needs it, counted from 0."""
-        steps = np.broadcast_to(np.arange(len(self.file))[:, None], self.file.shape)
-        keys = zip(self.file.ravel().tolist(), self.group.ravel().tolist(), strict=True)
-        return dict(zip(keys, steps.ravel().tolist(), strict=True))  # later steps overwrite earlier ones
+    def released(self, patience: int) -> list[list[tuple[int, int]]]:
+        """Return, for each step, the (file, group) that it needs and none of the `patience` steps after it does."""
+        step = np.repeat(np.arange(len(self.file)), self.file.shape[1])
+        file, group = self.file.ravel(), self.group.ravel()
+        uses = np.lexsort((step, group, file))
+        step, file, group = step[uses], file[uses], group[uses]
+        is_last = (np.diff(file) != 0) | (np.diff(group) != 0) | (np.diff(step) > patience)
+        released: list[list[tuple[int, int]]] = [[] for _ in self.file]
+        for use in np.flatnonzero(np.append(is_last, True)).tolist():
+            released[step[use]].append((int(file[use]), int(group[use])))
+        return released
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,14 @@ class TrainingOrder:
     def num_images(self) -> int:
         """N."""
         return sum(map(sum, self.rows_per_group))
+
+    @property
+    def patience(self) -> int:
+        """Steps after which a lane that has not needed a row group again has left it behind.
+
+        The rows of a row group lie side by side in a lane, and shuffling takes each to any place of its window.
+        """
+        return 2 * self.window
 
     def steps(self, first: int, last: int, rank: int = 0, world: int = 1) -> Places:
         """Return where a rank finds its images of the steps `first` to `last` (excluded).
@@ -112,8 +126,7 @@ class TrainingOrder:
 def rounds(first: int, last: int, steps: int) -> Iterator[tuple[int, int]]:
     """Cut the steps from `first` to `last` into rounds of `steps`, the last of them shorter.
 
-    A round is what one task reads: it holds a row group from the first to the last step that needs it, so only the row
-    groups open at the end of a round are read again by the next.
+    A round is what one task reads: only the row groups open at the end of a round are read again by the next.
     """
     for start in range(first, last, steps):
         yield start, min(start + steps, last)

@@ -1,7 +1,5 @@
 """The order of training images: everything once an epoch, the same for any number of workers, from any step on."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -89,7 +87,7 @@ def test_two_ranks_share_row_groups_only_where_lanes_meet() -> None:
     order = TrainingOrder(rows_per_group=((16,) * 40,), seed=2, batch_size=12)  # a lane ends inside a row group
     for world in (2, 3, 4):
         shares = [order.steps(0, 640 // 12, rank, world) for rank in range(world)]
-        needed = [set(share.last_use()) for share in shares]
+        needed = [set(zip(share.file.ravel(), share.group.ravel(), strict=True)) for share in shares]
         repeated = sum(map(len, needed)) - len(set().union(*needed))
         assert 0 < repeated <= 11  # as many as there are seams
 
@@ -111,13 +109,29 @@ def test_rows_are_shuffled_inside_their_window_and_stay_in_it() -> None:
     assert sum(window.tolist() == sorted(window.tolist()) for window in images) == 0
 
 
-def test_the_last_use_of_a_row_group_is_the_last_step_that_needs_it() -> None:
-    order = TrainingOrder(rows_per_group=((4, 4, 4, 4),), seed=0, batch_size=2)
-    places = order.steps(0, 8)
-    expected = {}
-    for step, lane in itertools.product(range(8), range(2)):
-        expected[int(places.file[step, lane]), int(places.group[step, lane])] = step
-    assert places.last_use() == expected
+@settings(max_examples=40, deadline=None)
+@given(files=FILES, batch_size=st.integers(1, 6), patience=st.integers(1, 40))
+def test_a_row_group_is_released_by_the_step_after_which_it_is_not_needed_soon(files, batch_size, patience) -> None:
+    places = TrainingOrder(rows_per_group=files, seed=0, batch_size=batch_size).steps(0, 60)
+    needed = [set(zip(*pair, strict=True)) for pair in zip(places.file.tolist(), places.group.tolist(), strict=True)]
+    for step, released in enumerate(places.released(patience)):
+        soon = set().union(*needed[step + 1 : step + 1 + patience])
+        assert sorted(released) == sorted(needed[step] - soon)
+
+
+def test_few_row_groups_are_held_however_many_epochs_the_steps_go_through() -> None:
+    order = even_order(num_groups=400)  # an epoch is 800 steps
+    places = order.steps(0, 4000)
+    held: set[tuple[int, int]] = set()
+    most, num_read = 0, 0
+    for files, groups, released in zip(places.file, places.group, places.released(order.patience), strict=True):
+        needed = set(zip(files.tolist(), groups.tolist(), strict=True))
+        num_read += len(needed - held)
+        held |= needed
+        most = max(most, len(held))
+        held -= set(released)
+    assert most <= 2 * order.batch_size
+    assert num_read <= 5 * (400 + order.batch_size)  # once an epoch, and once more where lanes meet
 
 
 def test_rounds_cover_all_steps_once() -> None:
