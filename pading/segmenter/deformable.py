@@ -80,9 +80,7 @@ class DeformableAttention(nn.Module):
         offsets = self.offsets(query).float().unflatten(-1, (*shape, 2)) / side[:, None]
         weights = self.weights(query).float().unflatten(-1, (self.heads, -1)).softmax(dim=-1).unflatten(-1, shape[1:])
         values = self.value(cells).float().unflatten(-1, (self.heads, -1))
-        read: Tensor = self.out(
-            deformable_attention(values, sizes, reference[:, None, None, None] + offsets, weights)
-        )
+        read: Tensor = self.out(deformable_attention(values, sizes, reference[:, None, None, None] + offsets, weights))
         return read
 
     @torch.no_grad()

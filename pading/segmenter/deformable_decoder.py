@@ -79,18 +79,15 @@ class DeformableDecoder(nn.Module):
         sizes = [(features.shape[2], features.shape[3]) for features in maps]
         device, width = maps[0].device, maps[0].shape[1]
         position = torch.cat(
-            [
-                published_positions(*size, width, device) + self.level.weight[index]
-                for index, size in enumerate(sizes)
-            ]
+            [published_positions(*size, width, device) + self.level.weight[index] for index, size in enumerate(sizes)]
         )
         reference = torch.cat([cell_centres(*size, device) for size in sizes])
         cells = torch.cat([features.flatten(2) for features in maps], dim=2).transpose(1, 2)  # (B, N, D)
         for layer in self.layers:
             cells = layer(cells, position, sizes, reference)
-        parts = cells.transpose(1, 2).split([height * width for height, width in sizes], dim=2)
+        parts = torch.split(cells.transpose(1, 2), [height * width for height, width in sizes], dim=2)
         refined = [
-            Level(level.stride, part.unflatten(2, size))
+            Level(level.stride, part.reshape(*part.shape[:2], *size))
             for level, part, size in zip(coarser, parts, sizes, strict=True)
         ]
         lateral = self.lateral(finest.features)

@@ -12,8 +12,13 @@ from pading.segmenter.segmenter import SegmenterConfig
 PIXEL, TRANSFORMER = "model.pixel_level_module", "model.transformer_module"
 ENCODER, DECODER = f"{PIXEL}.encoder", f"{PIXEL}.decoder"
 BOTH = ("weight", "bias")
-SILENT = ("num_batches_tracked", "relative_position_index", "criterion.empty_weight", "encoder.swin.layernorm.weight")
-SILENT = (*SILENT, "encoder.swin.layernorm.bias")  # buffers, and a norm that no output passes through
+SILENT = (  # buffers, and a norm that no output passes through
+    "num_batches_tracked",
+    "relative_position_index",
+    "criterion.empty_weight",
+    "encoder.swin.layernorm.weight",
+    "encoder.swin.layernorm.bias",
+)
 
 
 class Piece(NamedTuple):
@@ -33,14 +38,13 @@ def pieces(config: SegmenterConfig) -> list[Piece]:
     """
     kinds = config.pixel_decoder, config.mask_decoder, config.class_head, config.cell_head
     if kinds != ("deformable", "published", "linear", False):
-        raise ValueError(f"transformers has no Mask2Former with pixel decoder, mask decoder, class and cell head {kinds}")
-    if config.backbone.startswith("swin_"):
-        backbone = _swin
-    elif config.backbone.startswith("resnet"):
-        backbone = _resnet
-    else:
-        raise ValueError(f"transformers has no Mask2Former with a backbone {config.backbone!r}; resnet* and swin_* it has")
-    return [*backbone(config.backbone), *_pixel_decoder(config), *_mask_decoder(config)]
+        raise ValueError(f"transformers has no Mask2Former of (pixel decoder, mask decoder, class, cell head) {kinds}")
+    if config.backbone in SWIN_SIZES:
+        return [*_swin(config.backbone), *_pixel_decoder(config), *_mask_decoder(config)]
+    if config.backbone in RESNET_DEPTHS:
+        return [*_resnet(config.backbone), *_pixel_decoder(config), *_mask_decoder(config)]
+    known = ", ".join([*RESNET_DEPTHS, *SWIN_SIZES])
+    raise ValueError(f"backbone {config.backbone!r} has no counterpart in transformers; {known} have")
 
 
 def _both(ours: str, theirs: str) -> Iterator[Piece]:

@@ -86,9 +86,7 @@ class MaskDecoder(nn.Module):
         nn.init.normal_(self.query_content.weight, std=self.content_std)
         self.query_position = nn.Embedding(queries, width)
         self.level = nn.Embedding(levels, width)
-        self.level_norms = nn.ModuleList(
-            nn.Identity() if as_published else nn.LayerNorm(width) for _ in range(levels)
-        )
+        self.level_norms = nn.ModuleList(nn.Identity() if as_published else nn.LayerNorm(width) for _ in range(levels))
         self.layers = nn.ModuleList(DecoderLayer(width, heads, feedforward_width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.mask_embedding = nn.Sequential(

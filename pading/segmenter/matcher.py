@@ -1,8 +1,10 @@
 """One-to-one assignment of queries to segments at the least cost.
 
-Axes: L predictions (layers), B images, Q queries, K classes, M segments of an image (padded), P mask cells (h * w).
+Axes: L predictions (layers), B images, Q queries, K classes, M segments of an image (padded), P mask cells (h * w)
+or points.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from pading.segmenter.points import sample_labelled, sample_together
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import Targets
 
@@ -31,18 +34,61 @@ def matching_cost(
     targets: Targets,
     weights: LossWeights,
 ) -> Float[Tensor, "L B Q M"]:
-    """Return the cost of giving every segment to every query; columns of padding are meaningless.
+    """Return the cost of giving every segment to every query, from whole maps; columns of padding are meaningless."""
+    return pair_costs(
+        class_logits,
+        mask_logits.float().flatten(3),
+        targets.classes,
+        targets.masks.flatten(2),
+        targets.valid.flatten(1),
+        weights,
+    )
+
+
+def matching_cost_at_points(
+    class_logits: Float[Tensor, "L B Q K+1"],
+    mask_logits: Sequence[Float[Tensor, "B Q h w"]],
+    targets: Targets,
+    weights: LossWeights,
+    points: Float[Tensor, "P 2"],
+) -> Float[Tensor, "L B Q M"]:
+    """Return the cost of giving every segment to every query, from the same points of all masks.
+
+    Image by image: the maps of all layers at the points are larger than the maps, and needed for a moment only.
+    """
+    layers, batch, queries, _ = class_logits.shape
+    cost = class_logits.new_zeros(layers, batch, queries, targets.classes.shape[1], dtype=torch.float32)
+    for image in range(batch):
+        maps = torch.stack([layer[image] for layer in mask_logits]).float().flatten(0, 1)
+        cost[:, image] = pair_costs(
+            class_logits[:, image : image + 1],
+            sample_together(maps, points).view(layers, 1, queries, -1),
+            targets.classes[image : image + 1],
+            sample_together(targets.masks[image], points)[None],
+            sample_labelled(targets.valid[image : image + 1], points[None]),
+            weights,
+        )[:, 0]
+    return cost
+
+
+def pair_costs(
+    class_logits: Float[Tensor, "L B Q K+1"],
+    logits: Float[Tensor, "L B Q P"],
+    classes: Int[Tensor, "B M"],
+    masks: Float[Tensor, "B M P"],
+    valid: Float[Tensor, "B P"],
+    weights: LossWeights,
+) -> Float[Tensor, "L B Q M"]:
+    """Return the cost of every (query, segment) of an image.
 
     cost = -w_c p(class) + w_x X + w_d D, with x the mask logit, s = sigmoid(x), t the share of a cell that the segment
     owns and v the share that is labelled:
     X = sum_p (v softplus(x) - t x) / sum_p v,  D = 1 - (2 sum_p s t + 1) / (sum_p s v + sum_p t + 1).
     Both are products of a (Q, P) with a (P, M) matrix.
     """
-    classes = targets.classes.clamp(min=0)[None, :, None].expand(len(class_logits), -1, class_logits.shape[2], -1)
-    chance = class_logits.float().softmax(dim=-1).gather(3, classes)
+    columns_of_classes = classes.clamp(min=0)[None, :, None].expand(len(class_logits), -1, class_logits.shape[2], -1)
+    chance = class_logits.float().softmax(dim=-1).gather(3, columns_of_classes)
 
-    logits = mask_logits.float().flatten(3)  # (L, B, Q, P)
-    masks, valid = targets.masks.flatten(2), targets.valid.flatten(1)
     owned, columns = (
         valid.sum(dim=1).clamp(min=1)[:, None, None],
         torch.cat([masks, valid[:, None]], dim=1).transpose(1, 2),
@@ -73,19 +119,44 @@ def match(
     targets: Targets,
     weights: LossWeights,
 ) -> Int[Tensor, "L B M"]:
+    """Return the query of each segment in each layer, -1 where none, by whole maps.
+
+    Raises:
+        ValueError: if a cost is not finite; names the images.
+    """
+    return solve(matching_cost(class_logits, mask_logits, targets, weights), targets)
+
+
+@torch.no_grad()
+def match_at_points(
+    class_logits: Float[Tensor, "L B Q K+1"],
+    mask_logits: Sequence[Float[Tensor, "B Q h w"]],
+    targets: Targets,
+    weights: LossWeights,
+    points: Float[Tensor, "P 2"],
+) -> Int[Tensor, "L B M"]:
+    """Return the query of each segment in each layer, -1 where none, by points of the maps (Mask2Former).
+
+    Raises:
+        ValueError: if a cost is not finite; names the images.
+    """
+    return solve(matching_cost_at_points(class_logits, mask_logits, targets, weights, points), targets)
+
+
+def solve(cost: Float[Tensor, "L B Q M"], targets: Targets) -> Int[Tensor, "L B M"]:
     """Return the query of each segment in each layer, -1 where none; one transfer to the host and one back.
 
     Raises:
         ValueError: if a cost is not finite; names the images.
     """
-    cost = matching_cost(class_logits, mask_logits, targets, weights).cpu().numpy()
-    if not np.isfinite(cost).all():
-        images = targets.image_ids.cpu().numpy()[~np.isfinite(cost).all(axis=(0, 2, 3))]
+    costs = cost.cpu().numpy()
+    if not np.isfinite(costs).all():
+        images = targets.image_ids.cpu().numpy()[~np.isfinite(costs).all(axis=(0, 2, 3))]
         raise ValueError(
             f"predictions for images {images.tolist()} are not finite: training has diverged; "
             "lower the learning rate or clip gradients"
         )
-    return torch.from_numpy(assign(cost, targets.is_segment.cpu().numpy())).to(class_logits.device)
+    return torch.from_numpy(assign(costs, targets.is_segment.cpu().numpy())).to(cost.device)
 
 
 def match_final(

@@ -174,9 +174,7 @@ def make_backbone(config: SegmenterConfig) -> ConvBackbone | TimmBackbone:
     """Return the backbone of a configuration, with random weights."""
     if config.backbone == OWN_BACKBONE:
         return ConvBackbone(config.backbone_channels, config.backbone_blocks)
-    return TimmBackbone(
-        config.backbone, frozen_norms=config.frozen_norms, drop_path_rate=config.drop_path_rate
-    )
+    return TimmBackbone(config.backbone, frozen_norms=config.frozen_norms, drop_path_rate=config.drop_path_rate)
 
 
 def make_pixel_decoder(config: SegmenterConfig, channels: tuple[int, ...]) -> PyramidDecoder | DeformableDecoder:

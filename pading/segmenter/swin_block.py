@@ -16,8 +16,12 @@ class PaddedSwinBlock(nn.Module):
     def __init__(self, block: nn.Module, window: int, shift: int) -> None:
         super().__init__()
         self.window, self.shift = window, shift
-        for name, child in block.named_children():
-            self.add_module(name, child)
+        self.norm1: nn.Module = block.get_submodule("norm1")
+        self.attn: nn.Module = block.get_submodule("attn")
+        self.drop_path1: nn.Module = block.get_submodule("drop_path1")
+        self.norm2: nn.Module = block.get_submodule("norm2")
+        self.mlp: nn.Module = block.get_submodule("mlp")
+        self.drop_path2: nn.Module = block.get_submodule("drop_path2")
 
     def forward(self, x: Float[Tensor, "B h w D"]) -> Float[Tensor, "B h w D"]:
         """Return the map after windowed self-attention and feed-forward, each with a residual."""

@@ -49,9 +49,7 @@ class TimmBackbone(nn.Module):
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> list[Level]:
         """Return the levels, finest first."""
         maps = self.network.forward_intermediates(images, indices=self.indices, intermediates_only=True)
-        return [
-            Level(stride, norm(features)) for stride, norm, features in zip(STRIDES, self.norms, maps, strict=True)
-        ]
+        return [Level(stride, norm(features)) for stride, norm, features in zip(STRIDES, self.norms, maps, strict=True)]
 
 
 class LevelNorm(nn.LayerNorm):

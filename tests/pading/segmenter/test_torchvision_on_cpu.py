@@ -30,5 +30,7 @@ def test_the_operators_exist_after_the_call_and_a_second_call_changes_nothing():
 
 
 def test_importing_the_module_declares_nothing():
-    finished = run_python("import torch, pading.segmenter.torchvision_on_cpu\nprint(hasattr(torch.ops.torchvision, 'nms'))")
+    finished = run_python(
+        "import torch, pading.segmenter.torchvision_on_cpu\nprint(hasattr(torch.ops.torchvision, 'nms'))"
+    )
     assert finished.stdout.strip() == "False", finished.stderr
