@@ -154,7 +154,7 @@ def train_epoch(
         batch = augment(Batch.from_arrays(arrays), draws, turns=config.pretrain.turns).to(device)
         targets = targets_from_batch(batch.label_maps, batch.classes, batch.image_ids)
         num_masks = mean_over_ranks(targets.num_masks.float())
-        losses = criterion(engine.model(batch.images), targets, num_masks, config.pretrain.criterion)
+        losses = criterion(engine.model(batch.images), targets, num_masks, config.pretrain.criterion, draws)
         loss = torch.stack(list(losses.values())).sum()
         engine.backward(loss)
         position = epoch * steps + step
