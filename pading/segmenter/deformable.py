@@ -6,9 +6,10 @@ Axes: B images, Q queries, N cells of all levels, H heads, L levels, P points of
 import math
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from pading.segmenter.bilinear import corners, padded_rows, read_bags, shares, steps
 
 
 def deformable_attention(
@@ -22,32 +23,24 @@ def deformable_attention(
     `sizes` are the heights and widths of the levels whose cells are concatenated in `values`; places are (x, y) in
     [0, 1] of the image, and outside of it every value is 0.
 
-    A query and head read 4 L P rows of the values with known weights: a weighted bag of rows. So neither the sampled
+    A query and head read 4 L P rows of the values with known shares: a weighted bag of rows. So neither the sampled
     values nor their products exist in memory, in the forward or in the backward pass.
     """
-    batch, cells, heads, _ = values.shape
+    batch, _, heads, _ = values.shape
     device = values.device
     height, width = torch.tensor(sizes, dtype=torch.int32, device=device).T[..., None]  # (L, 1) each
-    area = height * width
-    level = area.cumsum(0, dtype=torch.int32) - area
-    image = torch.arange(batch, dtype=torch.int32, device=device).view(-1, 1, 1, 1, 1) * cells
-    head = torch.arange(heads, dtype=torch.int32, device=device)[:, None, None]
+    levels = torch.split(values.flatten(2), [rows * columns for rows, columns in sizes], dim=1)
+    padded = [padded_rows(level.reshape(batch, *size, -1)) for level, size in zip(levels, sizes, strict=True)]
+    table = torch.cat(padded, dim=1)  # (B, R, D)
+    lengths = torch.tensor([level.shape[1] for level in padded], dtype=torch.int32, device=device)[:, None]
 
-    x, y = places[..., 0] * width - 0.5, places[..., 1] * height - 0.5
-    column, row = x.detach().floor(), y.detach().floor()
-    right, below = x - column, y - row
-    indices, shares = [], []
-    for down in (0, 1):
-        line = row.int() + down
-        share_of_line = (below if down else 1 - below) * ((line >= 0) & (line < height)) * weights
-        start = image + level + line.clamp(min=0).minimum(height - 1) * width
-        for across in (0, 1):
-            place = column.int() + across
-            shares.append((right if across else 1 - right) * ((place >= 0) & (place < width)) * share_of_line)
-            indices.append((start + place.clamp(min=0).minimum(width - 1)) * heads + head)
-    bags = torch.stack(indices, dim=-1).flatten(3).flatten(0, 2)  # (B Q H, 4 L P) rows of (B N H, d)
-    shares_of_bags = torch.stack(shares, dim=-1).flatten(3).flatten(0, 2)
-    read: Tensor = F.embedding_bag(bags, values.flatten(0, 2), per_sample_weights=shares_of_bags, mode="sum")
+    first, right, below = corners(places, height, width)
+    image = torch.arange(batch, dtype=torch.int32, device=device).view(-1, 1, 1, 1, 1) * table.shape[1]
+    head = torch.arange(heads, dtype=torch.int32, device=device)[:, None, None]
+    first = (first + (image + lengths.cumsum(0, dtype=torch.int32) - lengths)) * heads + head
+    rows = first[..., None] + steps(width) * heads  # (B, Q, H, L, P, 4)
+    amounts = shares(right, below, weights)
+    read = read_bags(table.view(-1, values.shape[3]), rows.flatten(3).flatten(0, 2), amounts.flatten(3).flatten(0, 2))
     return read.view(batch, -1, heads * values.shape[3])
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pading.segmenter.backbone import Level
 from pading.segmenter.deformable import DeformableAttention
+from pading.segmenter.pointwise import Pointwise
 from pading.segmenter.position import published_positions
 
 NORM_GROUPS = 32
@@ -58,18 +59,19 @@ class DeformableDecoder(nn.Module):
             raise ValueError(f"a width of {width} does not split into {NORM_GROUPS} groups; choose a multiple")
         finest, *coarser = in_channels
         self.inputs = nn.ModuleList(  # coarsest first
-            nn.Sequential(nn.Conv2d(channels, width, 1), nn.GroupNorm(NORM_GROUPS, width))
+            nn.Sequential(Pointwise(channels, width), nn.GroupNorm(NORM_GROUPS, width))
             for channels in reversed(coarser)
         )
         self.level = nn.Embedding(len(coarser), width)
         self.layers = nn.ModuleList(
             EncoderLayer(width, heads, len(coarser), points, feedforward_width) for _ in range(layers)
         )
-        self.lateral = nn.Sequential(nn.Conv2d(finest, width, 1, bias=False), nn.GroupNorm(NORM_GROUPS, width))
+        self.lateral = nn.Sequential(Pointwise(finest, width, bias=False), nn.GroupNorm(NORM_GROUPS, width))
         self.smooth = nn.Sequential(
             nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.GroupNorm(NORM_GROUPS, width), nn.ReLU(inplace=True)
         )
-        self.mask_features = nn.Conv2d(width, width, 1)
+        self.mask_features = Pointwise(width, width)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, levels: list[Level]) -> tuple[Float[Tensor, "B D h w"], list[Level]]:
         """Return mask features at the finest stride, and the coarser levels, coarsest first, for the mask decoder."""

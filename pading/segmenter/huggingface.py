@@ -205,7 +205,10 @@ def _rename(source: Mapping[str, Tensor], table: list[Piece]) -> dict[str, Tenso
                 raise ValueError(f"{piece.ours} has shape {tuple(tensor.shape)}: not query, key and value")
             tensor = tensor.chunk(3)[piece.our_part]
         parts.setdefault(piece.theirs, []).append(tensor)
-    return {name: torch.cat(tensors) if len(tensors) > 1 else tensors[0].clone() for name, tensors in parts.items()}
+    return {
+        name: torch.cat(tensors) if len(tensors) > 1 else tensors[0].clone(memory_format=torch.contiguous_format)
+        for name, tensors in parts.items()
+    }
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from pading.segmenter.points import sample_labelled, sample_together
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import Targets
 
+POINTS_AT_ONCE = 3136  # of all queries and layers of an image: few enough to stay in a cache
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
@@ -35,13 +37,18 @@ def matching_cost(
     weights: LossWeights,
 ) -> Float[Tensor, "L B Q M"]:
     """Return the cost of giving every segment to every query, from whole maps; columns of padding are meaningless."""
-    return pair_costs(
+    logits = mask_logits.float().flatten(3)  # (L, B, Q, P)
+    masks, valid = targets.masks.flatten(2), targets.valid.flatten(1)
+    columns = torch.cat([masks, valid[:, None]], dim=1).transpose(1, 2)
+    return cost_of_sums(
         class_logits,
-        mask_logits.float().flatten(3),
         targets.classes,
-        targets.masks.flatten(2),
-        targets.valid.flatten(1),
-        weights,
+        background=F.softplus(logits) @ valid[:, :, None],
+        inside=logits @ masks.transpose(1, 2),
+        overlap=logits.sigmoid() @ columns,
+        owned=masks.sum(dim=2),
+        labelled=valid.sum(dim=1),
+        weights=weights,
     )
 
 
@@ -57,47 +64,58 @@ def matching_cost_at_points(
     Image by image: the maps of all layers at the points are larger than the maps, and needed for a moment only.
     """
     layers, batch, queries, _ = class_logits.shape
-    cost = class_logits.new_zeros(layers, batch, queries, targets.classes.shape[1], dtype=torch.float32)
+    costs = []
     for image in range(batch):
+        one = slice(image, image + 1)
         maps = torch.stack([layer[image] for layer in mask_logits]).float().flatten(0, 1)
-        cost[:, image] = pair_costs(
-            class_logits[:, image : image + 1],
-            sample_together(maps, points).view(layers, 1, queries, -1),
-            targets.classes[image : image + 1],
-            sample_together(targets.masks[image], points)[None],
-            sample_labelled(targets.valid[image : image + 1], points[None]),
-            weights,
-        )[:, 0]
-    return cost
+        masks = sample_together(targets.masks[image], points).T  # (M, P)
+        valid = sample_labelled(targets.valid[one], points[None])  # (1, P)
+        columns = torch.cat([masks, valid])
+        sums = [maps.new_zeros(rows, len(maps)) for rows in (1, len(masks), len(columns))]
+        for part in torch.split(torch.arange(len(points), device=points.device), POINTS_AT_ONCE):
+            logits = sample_together(maps, points[part])  # (some points, L Q)
+            sums[0] += valid[:, part] @ F.softplus(logits)
+            sums[1] += masks[:, part] @ logits
+            sums[2] += columns[:, part] @ logits.sigmoid_()
+        background, inside, overlap = (x.T.reshape(layers, 1, queries, -1) for x in sums)
+        cost = cost_of_sums(
+            class_logits[:, one],
+            targets.classes[one],
+            background=background,
+            inside=inside,
+            overlap=overlap,
+            owned=masks.sum(dim=1)[None],
+            labelled=valid.sum(dim=1),
+            weights=weights,
+        )
+        costs.append(cost)
+    return torch.cat(costs, dim=1)
 
 
-def pair_costs(
+def cost_of_sums(
     class_logits: Float[Tensor, "L B Q K+1"],
-    logits: Float[Tensor, "L B Q P"],
     classes: Int[Tensor, "B M"],
-    masks: Float[Tensor, "B M P"],
-    valid: Float[Tensor, "B P"],
+    *,
+    background: Float[Tensor, "L B Q 1"],
+    inside: Float[Tensor, "L B Q M"],
+    overlap: Float[Tensor, "L B Q M+1"],
+    owned: Float[Tensor, "B M"],
+    labelled: Float[Tensor, "B"],
     weights: LossWeights,
 ) -> Float[Tensor, "L B Q M"]:
-    """Return the cost of every (query, segment) of an image.
+    """Return the cost of every (query, segment) of an image from sums over its cells or points.
 
     cost = -w_c p(class) + w_x X + w_d D, with x the mask logit, s = sigmoid(x), t the share of a cell that the segment
     owns and v the share that is labelled:
     X = sum_p (v softplus(x) - t x) / sum_p v,  D = 1 - (2 sum_p s t + 1) / (sum_p s v + sum_p t + 1).
-    Both are products of a (Q, P) with a (P, M) matrix.
+    The sums are `background` (v softplus(x)), `inside` (t x), `overlap` (s t, its last column s v), `owned` (t) and
+    `labelled` (v): products of a (Q, P) with a (P, M) matrix.
     """
-    columns_of_classes = classes.clamp(min=0)[None, :, None].expand(len(class_logits), -1, class_logits.shape[2], -1)
-    chance = class_logits.float().softmax(dim=-1).gather(3, columns_of_classes)
-
-    owned, columns = (
-        valid.sum(dim=1).clamp(min=1)[:, None, None],
-        torch.cat([masks, valid[:, None]], dim=1).transpose(1, 2),
-    )
-    cross_entropy = F.softplus(logits) @ valid[:, :, None] - logits @ masks.transpose(1, 2)
-    overlap = logits.sigmoid() @ columns  # (L, B, Q, M + 1); the last column is sum_p s v
-    sizes = overlap[..., -1:] + masks.sum(dim=2)[:, None, :]
-    dice = 1 - (2 * overlap[..., :-1] + 1) / (sizes + 1)
-    return -weights.classification * chance + weights.cross_entropy * cross_entropy / owned + weights.dice * dice
+    columns = classes.clamp(min=0)[None, :, None].expand(len(class_logits), -1, class_logits.shape[2], -1)
+    chance = class_logits.float().softmax(dim=-1).gather(3, columns)
+    cross_entropy = weights.cross_entropy * (background - inside) / labelled.clamp(min=1)[:, None, None]
+    dice = 1 - (2 * overlap[..., :-1] + 1) / (overlap[..., -1:] + owned[:, None, :] + 1)
+    return -weights.classification * chance + cross_entropy + weights.dice * dice
 
 
 def assign(cost: Float[np.ndarray, "L B Q M"], is_segment: Bool[np.ndarray, "B M"]) -> Int[np.ndarray, "L B M"]:

@@ -18,8 +18,8 @@ from pading.segmenter.huggingface import (
     state_from_huggingface,
     state_to_huggingface,
 )
-from pading.segmenter.matcher import LossWeights, pair_costs, solve
-from pading.segmenter.points import sample_labelled, sample_together, uncertain_points
+from pading.segmenter.matcher import LossWeights, matching_cost_at_points, solve
+from pading.segmenter.points import uncertain_points
 from pading.segmenter.segmenter import Segmenter, r50, swin_t, tiny
 from pading.segmenter.targets import Targets, targets_from_batch
 from pading.segmenter.torchvision_on_cpu import make_torchvision_importable
@@ -145,16 +145,12 @@ def losses_at_their_points(predictions, targets, seed):
     return losses_of_pairs(predictions, targets, pairs, points, targets.num_masks, CriterionConfig())
 
 
+@torch.no_grad()
 def costs_at(prediction, targets, image, points):
-    with torch.no_grad():
-        return pair_costs(
-            prediction.class_logits[None, image : image + 1],
-            sample_together(prediction.mask_logits[image], points)[None, None],
-            targets.classes[image : image + 1],
-            sample_together(targets.masks[image], points)[None],
-            sample_labelled(targets.valid[image : image + 1], points[None]),
-            LossWeights(),
-        )
+    one = slice(image, image + 1)
+    single = Targets(targets.classes[one], targets.masks[one], targets.valid[one], targets.image_ids[one])
+    logits = prediction.class_logits[None, one], [prediction.mask_logits[one]]
+    return matching_cost_at_points(*logits, single, LossWeights(), points)
 
 
 def gradients_under_our_names(peer: Peer, folder: Path) -> dict[str, torch.Tensor]:
