@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pading.segmenter.matcher import LossWeights, match, match_at_points
 from pading.segmenter.points import importance_points, sample, sample_labelled, uniform_points
+from pading.segmenter.precision import at_least_float32
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import Targets
 
@@ -101,11 +102,11 @@ def criterion(
         ValueError: if a prediction is not finite (names the images), or points are asked for without a generator.
     """
     config = config or CriterionConfig()
-    class_logits = torch.stack([prediction.class_logits for prediction in predictions]).float()
+    class_logits = at_least_float32(torch.stack([prediction.class_logits for prediction in predictions]))
     device = class_logits.device
     with torch.autocast(device.type, enabled=False):
         if not config.num_points:
-            mask_logits = torch.stack([prediction.mask_logits for prediction in predictions]).float()
+            mask_logits = at_least_float32(torch.stack([prediction.mask_logits for prediction in predictions]))
             query = match(class_logits, mask_logits, targets, config.weights)
             pairs, points = whole_pairs(mask_logits, query), None
         else:
@@ -141,7 +142,7 @@ def losses_of_pairs(
     The class loss is the weighted mean of the cross-entropy of all queries, unmatched ones labelled no-object; its
     normaliser is num_masks + no_object (B Q - num_masks).
     """
-    class_logits = torch.stack([prediction.class_logits for prediction in predictions]).float()
+    class_logits = at_least_float32(torch.stack([prediction.class_logits for prediction in predictions]))
     num_layers, batch, num_queries, num_outputs = class_logits.shape
     num_masks = torch.as_tensor(num_masks, dtype=torch.float32, device=class_logits.device).clamp(min=1)
 
@@ -183,13 +184,15 @@ def matched_pairs(predictions: Sequence[Prediction], query: Int[Tensor, "L B M"]
     mask_features = predictions[-1].mask_features
     embeddings = [prediction.mask_embeddings for prediction in predictions]
     if mask_features is None or any(part is None for part in embeddings):
-        return whole_pairs(torch.stack([prediction.mask_logits for prediction in predictions]).float(), query)
+        return whole_pairs(at_least_float32(torch.stack([prediction.mask_logits for prediction in predictions])), query)
     image, layer, segment = (query >= 0).transpose(0, 1).nonzero(as_tuple=True)  # image by image
     row = query[layer, image, segment]
-    chosen = torch.stack([part for part in embeddings if part is not None])[layer, image, row].float()  # (N, D)
+    chosen = at_least_float32(
+        torch.stack([part for part in embeddings if part is not None])[layer, image, row]
+    )  # (N, D)
     counts = image.bincount(minlength=len(mask_features)).tolist()
     products = [
         part @ features
-        for part, features in zip(torch.split(chosen, counts), mask_features.float().flatten(2), strict=True)
+        for part, features in zip(torch.split(chosen, counts), at_least_float32(mask_features).flatten(2), strict=True)
     ]
     return Pairs(layer, image, segment, row, torch.cat(products).view(-1, *mask_features.shape[-2:]))

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pading.segmenter.bilinear import corners, padded_rows, read_bags, shares, steps
+from pading.segmenter.precision import at_least_float32
 
 
 def deformable_attention(
@@ -68,11 +69,11 @@ class DeformableAttention(nn.Module):
 
         Places and weights are computed in float32 whatever the precision of the projections.
         """
-        shape = self.heads, self.levels, self.points
+        shape = *query.shape[:2], self.heads, self.levels, self.points
         side = torch.tensor([(width, height) for height, width in sizes], device=query.device)
-        offsets = self.offsets(query).float().unflatten(-1, (*shape, 2)) / side[:, None]
-        weights = self.weights(query).float().unflatten(-1, (self.heads, -1)).softmax(dim=-1).unflatten(-1, shape[1:])
-        values = self.value(cells).float().unflatten(-1, (self.heads, -1))
+        offsets = at_least_float32(self.offsets(query)).view(*shape, 2) / side[:, None]
+        weights = at_least_float32(self.weights(query)).view(*shape[:3], -1).softmax(dim=-1).view(shape)
+        values = at_least_float32(self.value(cells)).view(*cells.shape[:2], self.heads, -1)
         read: Tensor = self.out(deformable_attention(values, sizes, reference[:, None, None, None] + offsets, weights))
         return read
 

@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from pading.segmenter.points import sample_labelled, sample_together
+from pading.segmenter.precision import at_least_float32
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import Targets
 
@@ -37,7 +38,7 @@ def matching_cost(
     weights: LossWeights,
 ) -> Float[Tensor, "L B Q M"]:
     """Return the cost of giving every segment to every query, from whole maps; columns of padding are meaningless."""
-    logits = mask_logits.float().flatten(3)  # (L, B, Q, P)
+    logits = at_least_float32(mask_logits).flatten(3)  # (L, B, Q, P)
     masks, valid = targets.masks.flatten(2), targets.valid.flatten(1)
     columns = torch.cat([masks, valid[:, None]], dim=1).transpose(1, 2)
     return cost_of_sums(
@@ -67,7 +68,7 @@ def matching_cost_at_points(
     costs = []
     for image in range(batch):
         one = slice(image, image + 1)
-        maps = torch.stack([layer[image] for layer in mask_logits]).float().flatten(0, 1)
+        maps = at_least_float32(torch.stack([layer[image] for layer in mask_logits])).flatten(0, 1)
         masks = sample_together(targets.masks[image], points).T  # (M, P)
         valid = sample_labelled(targets.valid[one], points[None])  # (1, P)
         columns = torch.cat([masks, valid])
@@ -112,7 +113,7 @@ def cost_of_sums(
     `labelled` (v): products of a (Q, P) with a (P, M) matrix.
     """
     columns = classes.clamp(min=0)[None, :, None].expand(len(class_logits), -1, class_logits.shape[2], -1)
-    chance = class_logits.float().softmax(dim=-1).gather(3, columns)
+    chance = at_least_float32(class_logits).softmax(dim=-1).gather(3, columns)
     cross_entropy = weights.cross_entropy * (background - inside) / labelled.clamp(min=1)[:, None, None]
     dice = 1 - (2 * overlap[..., :-1] + 1) / (overlap[..., -1:] + owned[:, None, :] + 1)
     return -weights.classification * chance + cross_entropy + weights.dice * dice

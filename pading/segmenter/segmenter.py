@@ -15,6 +15,7 @@ from pading.segmenter.class_heads import TextHead
 from pading.segmenter.deformable_decoder import NORM_GROUPS, DeformableDecoder
 from pading.segmenter.mask_decoder import MaskDecoder
 from pading.segmenter.pixel_decoder import PyramidDecoder
+from pading.segmenter.precision import at_least_float32
 from pading.segmenter.timm_backbone import STRIDES, TimmBackbone
 
 IMAGE_MEAN = (123.675, 116.28, 103.53)  # ImageNet, RGB, 0-255
@@ -152,16 +153,20 @@ class Segmenter(nn.Module):
             raise ValueError(
                 f"images must be (B, 3, H, W) with sides that are multiples of {stride}, got {tuple(images.shape)}"
             )
-        normalised = ((images.float() - self.image_mean) / self.image_std).contiguous(memory_format=torch.channels_last)
+        normalised = ((at_least_float32(images) - self.image_mean) / self.image_std).contiguous(
+            memory_format=torch.channels_last
+        )
         mask_features, levels = self.pixel_decoder(self.backbone(normalised))
         with torch.autocast(images.device.type, enabled=False):
-            mask_features = mask_features.float()
-            queries = self.mask_decoder(mask_features, [Level(stride, features.float()) for stride, features in levels])
+            mask_features = at_least_float32(mask_features)
+            queries = self.mask_decoder(
+                mask_features, [Level(stride, at_least_float32(features)) for stride, features in levels]
+            )
             class_logits = self.class_head(queries.embeddings)
             mask_logits = torch.einsum("lbqd,bdhw->lbqhw", queries.mask_embeddings, mask_features)
             cell_logits = None
             if self.cell_head is not None and self.training:
-                cell_logits = self.cell_head(levels[-1].features.float())
+                cell_logits = self.cell_head(at_least_float32(levels[-1].features))
         parts = queries.embeddings, class_logits, mask_logits, queries.mask_embeddings
         *earlier, last = (
             Prediction(embeddings, classes, masks, None, kernels, mask_features)
