@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from pading.segmenter.points import sample_labelled, sample_together
+from pading.segmenter.points import sample_labelled, sample_table, sample_together, table_of
 from pading.segmenter.precision import at_least_float32
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import Targets
@@ -72,9 +72,10 @@ def matching_cost_at_points(
         masks = sample_together(targets.masks[image], points).T  # (M, P)
         valid = sample_labelled(targets.valid[one], points[None])  # (1, P)
         columns = torch.cat([masks, valid])
+        table, size = table_of(maps), (maps.shape[1], maps.shape[2])
         sums = [maps.new_zeros(rows, len(maps)) for rows in (1, len(masks), len(columns))]
         for part in torch.split(torch.arange(len(points), device=points.device), POINTS_AT_ONCE):
-            logits = sample_together(maps, points[part])  # (some points, L Q)
+            logits = sample_table(table, size, points[part])  # (some points, L Q)
             sums[0] += valid[:, part] @ F.softplus(logits)
             sums[1] += masks[:, part] @ logits
             sums[2] += columns[:, part] @ logits.sigmoid_()

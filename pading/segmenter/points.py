@@ -27,8 +27,19 @@ def sample_labelled(valid: Float[Tensor, "N h w"], points: Float[Tensor, "N P 2"
 
 def sample_together(maps: Float[Tensor, "C h w"], points: Float[Tensor, "P 2"]) -> Float[Tensor, "P C"]:
     """Return many maps at the same points: a point reads its four cells of all maps in one go."""
-    height, width = torch.tensor(maps.shape[1:], dtype=torch.int32, device=maps.device)
-    table = padded_rows(maps.permute(1, 2, 0)[None])[0]
+    return sample_table(table_of(maps), (maps.shape[1], maps.shape[2]), points)
+
+
+def table_of(maps: Float[Tensor, "C h w"]) -> Float[Tensor, "R C"]:
+    """Return maps as a table of cells, to be sampled more than once."""
+    return padded_rows(maps.permute(1, 2, 0)[None])[0]
+
+
+def sample_table(
+    table: Float[Tensor, "R C"], size: tuple[int, int], points: Float[Tensor, "P 2"]
+) -> Float[Tensor, "P C"]:
+    """Return maps of a height and a width, given as a table, at the same points."""
+    height, width = torch.tensor(size, dtype=torch.int32, device=table.device)
     first, right, below = corners(points, height, width)
     return read_bags(table, first[:, None] + steps(width), shares(right, below, 1.0))
 
