@@ -1,88 +1,215 @@
-"""Where a training step of the tiny segmenter spends its time: 32 images of 96 px on two cores, bfloat16 convolutions.
+"""A training step (forward, match, loss, backward) of the segmenter beside transformers' Mask2Former on one CPU core.
 
-Two processes of one thread take 16 images each at once, as the demo trains, without exchanging gradients (3 MB).
-The peer is the prototype that this segmenter replaces, a mask transformer of the same width, queries, layers and
-losses: 0.35 s a step on two cores, a figure noted down then and not measured again here.
+Three pairs: `tiny`, ours for images of about 96 px, beside their network shrunk to its width, queries and layers; the
+same small network in both, compared at the same number of points; and Mask2Former with a ResNet-50 in both. Their batch
+normalisation is frozen like ours. Steps alternate in one process, the fastest counts, in CPU seconds; memory is what a
+process of its own reaches above what it held before its first step.
 """
 
+import gc
 import json
+import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor, nn
 
 from pading.segmenter.criterion import CriterionConfig, criterion
 from pading.segmenter.initialisation import initialise
-from pading.segmenter.matcher import match
-from pading.segmenter.optimisation import OptimiserConfig, adamw
-from pading.segmenter.segmenter import Segmenter, tiny
+from pading.segmenter.matcher import match, match_at_points
+from pading.segmenter.points import uniform_points
+from pading.segmenter.segmenter import Segmenter, SegmenterConfig, r50, tiny
 from pading.segmenter.targets import targets_from_batch
+from pading.segmenter.torchvision_on_cpu import make_torchvision_importable
 
-WORKERS, BATCH, SIDE_PX, NUM_CLASSES, MAX_SEGMENTS = 2, 16, 96, 33, 24
-WARMUP_STEPS, STEPS = 3, 20
-PEER_S = 0.35
-PARTS = ("forward", "targets", "match", "loss", "backward", "optimizer")
+NUM_CLASSES, SEGMENTS, POINTS = 133, 8, 12544
+PARTS = ("forward", "match", "loss", "backward")
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two networks of the same sizes, and what they are fed."""
+
+    name: str
+    config: SegmenterConfig
+    points: int  # of ours; theirs always takes 12 544
+    backbone: dict[str, Any]  # of theirs
+    side_px: int
+    batch: int
+    steps: int
+
+
+SMALL = {"width": 64, "queries": 16, "decoder_layers": 3, "heads": 4, "feedforward_width": 256}
+PAIRS = (
+    Pair(
+        name="tiny, 96 px x 8",
+        config=tiny(),
+        points=0,
+        backbone={"layer_type": "basic", "depths": [1] * 4, "hidden_sizes": [48, 96, 128, 128], "embedding_size": 48},
+        side_px=96,
+        batch=8,
+        steps=4,
+    ),
+    Pair(
+        name="small, 192 px x 2",
+        config=replace(r50(), backbone="resnet18", encoder_layers=1, encoder_feedforward_width=256, **SMALL),
+        points=POINTS,
+        backbone={"layer_type": "basic", "depths": [2] * 4, "hidden_sizes": [64, 128, 256, 512]},
+        side_px=192,
+        batch=2,
+        steps=4,
+    ),
+    Pair(name="R50, 256 px x 1", config=r50(), points=POINTS, backbone={}, side_px=256, batch=1, steps=3),
+)
 
 
 def main() -> None:
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        parts = max(pool.map(_train, range(WORKERS)), key=sum)
-    size = sum(p.numel() for p in Segmenter(tiny(), NUM_CLASSES).parameters())
-    print(
-        f"{size / 1e6:.2f} M parameters, {WORKERS} processes x {BATCH} images of {SIDE_PX} px, "
-        f"fastest of {STEPS} steps of the slower process"
-    )
-    for name, seconds in zip(PARTS, parts, strict=True):
-        print(f"{name:10} {1000 * seconds:8.1f} ms")
-    ours = sum(parts)
-    print(f"{'step':10} {1000 * ours:8.1f} ms   (peer: the prototype, {1000 * PEER_S:.0f} ms)")
-    print(json.dumps({"benchmark": "segmenter_step", "ours": ours, "peer": PEER_S, "ratio": PEER_S / ours}))
-
-
-def _train(worker: int) -> list[float]:
-    """Return the seconds of each part of the step that other work on the machine disturbed least."""
     torch.set_num_threads(1)
-    random = torch.Generator().manual_seed(worker)
-    segmenter = initialise(Segmenter(tiny(), NUM_CLASSES), random)
-    optimizer = adamw(segmenter, OptimiserConfig())
-    images, label_maps, classes = _batch(random)
-    times = [_step(segmenter, optimizer, images, label_maps, classes) for _ in range(WARMUP_STEPS + STEPS)]
-    return min(times[WARMUP_STEPS:], key=sum)
+    print(f"one core, CPU seconds of the fastest step, {SEGMENTS} segments an image; MB above the model")
+    print(f"{'':20}{'':14}" + "".join(f"{name:>10}" for name in (*PARTS, "step", "MB")))
+    for pair in PAIRS:
+        times = {"ours": [], "transformers": []}
+        runners = {"ours": Ours(pair), "transformers": Theirs(pair)}
+        for _ in range(1 + pair.steps):
+            for who, runner in runners.items():
+                times[who].append(runner.step())
+        del runners
+        gc.collect()
+        best = {who: min(steps[1:], key=sum) for who, steps in times.items()}
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+            megabytes = {who: pool.submit(peak_megabytes, who, pair).result() for who in best}
+        for who, parts in best.items():
+            figures = "".join(f"{1000 * seconds:8.0f}ms" for seconds in (*parts, sum(parts)))
+            print(f"{pair.name:20}{who:14}{figures}{megabytes[who]:10.0f}")
+        ours, peer = sum(best["ours"]), sum(best["transformers"])
+        print(f"{pair.name:20}{'ratio':14}{peer / ours:50.2f}{megabytes['transformers'] / megabytes['ours']:10.2f}")
+    print(json.dumps({"benchmark": "segmenter_step", "ours": ours, "peer": peer, "ratio": peer / ours}))
 
 
-def _step(segmenter, optimizer, images, label_maps, classes) -> list[float]:
-    clock = [time.perf_counter()]
-    with torch.autocast("cpu", torch.bfloat16):
-        predictions = segmenter(images)
-    clock.append(time.perf_counter())
-    targets = targets_from_batch(label_maps, classes)
-    clock.append(time.perf_counter())
-    layers = [[getattr(p, name) for p in predictions] for name in ("class_logits", "mask_logits")]
-    match(torch.stack(layers[0]), torch.stack(layers[1]), targets, CriterionConfig().weights)
-    clock.append(time.perf_counter())
-    loss = sum(criterion(predictions, targets, targets.num_masks).values())
-    clock.append(time.perf_counter())
-    optimizer.zero_grad()
-    loss.backward()
-    clock.append(time.perf_counter())
-    torch.nn.utils.clip_grad_norm_(segmenter.parameters(), 1.0)
-    optimizer.step()
-    clock.append(time.perf_counter())
-    parts = np.diff(clock)
-    parts[PARTS.index("loss")] -= parts[PARTS.index("match")]  # the criterion matches once more by itself
-    return parts.tolist()
+class Ours:
+    """A training step of the segmenter."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.draws = torch.Generator().manual_seed(0)
+        self.model = initialise(Segmenter(pair.config, NUM_CLASSES), self.draws).train()
+        self.config = CriterionConfig(num_points=pair.points)
+        self.images, label_maps, classes = scene(pair)
+        self.targets = targets_from_batch(label_maps, classes)
+
+    def step(self) -> list[float]:
+        self.model.zero_grad()
+        clock = [time.process_time()]
+        predictions = self.model(self.images)
+        clock.append(time.process_time())
+        self.match(predictions)
+        clock.append(time.process_time())
+        losses = criterion(predictions, self.targets, self.targets.num_masks, self.config, self.draws)
+        clock.append(time.process_time())
+        sum(losses.values()).backward()
+        return parts_of([*clock, time.process_time()])
+
+    def match(self, predictions) -> None:
+        logits = [prediction.mask_logits.detach() for prediction in predictions]
+        class_logits = torch.stack([prediction.class_logits for prediction in predictions])
+        if self.config.num_points:
+            points = uniform_points(self.config.num_points, class_logits.device, self.draws)
+            match_at_points(class_logits, logits, self.targets, self.config.weights, points)
+        else:
+            match(class_logits, torch.stack(logits), self.targets, self.config.weights)
 
 
-def _batch(random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return images of noise with seven blocky segments each, the number that a scene of the shapes world has."""
-    images = torch.randint(0, 256, (BATCH, 3, SIDE_PX, SIDE_PX), generator=random, dtype=torch.uint8)
-    labels = torch.randint(1, 8, (BATCH, SIDE_PX // 16, SIDE_PX // 16), generator=random, dtype=torch.uint8)
-    label_maps = labels.repeat_interleave(16, dim=1).repeat_interleave(16, dim=2)[:, None]  # one layer
-    classes = torch.full((BATCH, MAX_SEGMENTS), -1)
-    classes[:, :7] = torch.randint(0, NUM_CLASSES, (BATCH, 7), generator=random)
-    return images, label_maps, classes
+class Theirs:
+    """The same of transformers."""
+
+    def __init__(self, pair: Pair) -> None:
+        make_torchvision_importable()
+        from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, ResNetConfig
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()  # or it says that a ResNet is not supported, which works all the same
+        torch.manual_seed(0)
+        config = pair.config
+        sizes = Mask2FormerConfig(
+            backbone_config=ResNetConfig(out_features=STAGES, **pair.backbone),
+            feature_size=config.width,
+            mask_feature_size=config.width,
+            hidden_dim=config.width,
+            encoder_feedforward_dim=min(config.encoder_feedforward_width, 4 * config.width),
+            encoder_layers=config.encoder_layers if config.pixel_decoder == "deformable" else 1,
+            decoder_layers=config.decoder_layers + 1,
+            num_attention_heads=config.heads,
+            dim_feedforward=config.feedforward_width,
+            num_queries=config.queries,
+            num_labels=NUM_CLASSES,
+        )
+        self.model = Mask2FormerForUniversalSegmentation(sizes).train()
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval().requires_grad_(False)
+        images, label_maps, classes = scene(pair)
+        self.images = (images.float() - 120) / 58
+        self.masks = [torch.stack([(label[0] == m).float() for m in range(1, SEGMENTS + 1)]) for label in label_maps]
+        self.classes = list(classes)
+
+    def step(self) -> list[float]:
+        self.model.zero_grad()
+        clock = [time.process_time()]
+        output = self.model(self.images, output_auxiliary_logits=True)
+        clock.append(time.process_time())
+        final = {
+            "masks_queries_logits": output.masks_queries_logits,
+            "class_queries_logits": output.class_queries_logits,
+        }
+        for layer in (final, *output.auxiliary_logits):
+            self.model.criterion.matcher(**layer, mask_labels=self.masks, class_labels=self.classes)
+        clock.append(time.process_time())
+        losses = self.model.get_loss_dict(
+            **final,
+            mask_labels=self.masks,
+            class_labels=self.classes,
+            auxiliary_predictions=output.auxiliary_logits,
+        )
+        clock.append(time.process_time())
+        self.model.get_loss(losses).backward()
+        return parts_of([*clock, time.process_time()])
+
+
+def parts_of(clock: list[float]) -> list[float]:
+    """Return the seconds of each part; the loss matches once more by itself."""
+    forward, matching, loss, backward = (after - before for before, after in pairwise(clock))
+    return [forward, matching, max(loss - matching, 0.0), backward]
+
+
+def scene(pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
+    """Return images of noise, label maps of blocks that hold all segments, and the classes of these."""
+    random = torch.Generator().manual_seed(0)
+    side, batch = pair.side_px, pair.batch
+    images = torch.randint(0, 256, (batch, 3, side, side), generator=random, dtype=torch.uint8)
+    blocks = torch.randint(1, SEGMENTS + 1, (batch, (side // 16) ** 2), generator=random, dtype=torch.uint8)
+    blocks[:, :SEGMENTS] = torch.arange(1, SEGMENTS + 1)
+    label_maps = blocks.view(batch, side // 16, -1).repeat_interleave(16, dim=1).repeat_interleave(16, dim=2)
+    return images, label_maps[:, None], torch.randint(0, NUM_CLASSES, (batch, SEGMENTS), generator=random)
+
+
+def peak_megabytes(who: str, pair: Pair) -> float:
+    """Return how far two steps take this process above what it holds with the model and its inputs."""
+    torch.set_num_threads(1)
+    runner = Ours(pair) if who == "ours" else Theirs(pair)
+    gc.collect()
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak that building the model has reached
+    for _ in range(2):
+        runner.step()
+    status = Path("/proc/self/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    return (peak * 1024 - before) / 1e6
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from jobs.torchvision_on_cpu import make_torchvision_importable
+from pading.segmenter.torchvision_on_cpu import make_torchvision_importable
 from pading.text.embeddings import PROMPT_TEMPLATES, TextEmbeddings, prompts_for, unit_rows
 
 LOCAL_FOLDER = "local-dir:"

@@ -150,7 +150,7 @@ def train_epoch(
         batch = batch.to(device)
         targets = targets_from_batch(batch.label_maps, batch.classes, batch.image_ids)
         num_masks = mean_over_ranks(targets.num_masks.float())
-        losses = criterion(engine.model(batch.images), targets, num_masks, config.pretrain.criterion)
+        losses = criterion(engine.model(batch.images), targets, num_masks, config.pretrain.criterion, draws)
         loss = torch.stack(list(losses.values())).sum()
         engine.backward(loss)
         engine.step(learning_rate_factor(step, schedule))

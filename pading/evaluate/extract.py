@@ -48,7 +48,7 @@ def matched_features(segmenter: Segmenter, batch: Batch, no_object_per_image: in
 @torch.inference_mode()
 def predict_samples(segmenter: Segmenter, samples: Sequence[Sample], input_px: int) -> list[ImagePrediction]:
     """Return what the segmenter says about each image, in order, with the truth beside it."""
-    device = segmenter.class_head.weight.device
+    device = segmenter.image_mean.device
     images = np.stack([letterbox_image(sample.image, input_px) for sample in samples])
     prediction = segmenter(torch.from_numpy(images).to(device))[-1]
     embeddings = prediction.query_embeddings.float().cpu().numpy()

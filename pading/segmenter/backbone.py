@@ -48,6 +48,7 @@ class ConvBackbone(nn.Module):
 
     def __init__(self, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()
+        self.channels = channels
         half = channels[0] // 2
         self.stem = nn.Sequential(
             nn.Conv2d(3, half, 3, 2, 1, bias=False),

@@ -1,17 +1,22 @@
 """What the segmenter is trained on: class, mask and dice losses over matched pairs of every layer.
 
-Axes: L predictions (layers), B images, Q queries, K classes, M segments of an image, P mask cells (h * w),
-N matched pairs of all layers and images.
+Masks are compared cell by cell, or, for large images, at points most of which lie near predicted outlines.
+Axes: L predictions (layers), B images, Q queries, K classes, M segments of an image (padded), P mask cells (h * w)
+or points, N matched pairs of all layers and images.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from pading.segmenter.matcher import LossWeights, match
+from pading.segmenter.matcher import LossWeights, match, match_at_points
+from pading.segmenter.points import importance_points, sample, sample_labelled, uniform_points
+from pading.segmenter.precision import at_least_float32
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import Targets
 
@@ -21,11 +26,32 @@ class CriterionConfig:
     """Weights of the loss; matching uses the same three (Mask2Former, as trained by PADing).
 
     `cells` is ours: without it a network from scratch learns masks long before it learns classes. 0 takes it away.
+    Mask2Former compares masks at 12 544 points; 0 compares whole maps, which is as fast up to about 256 px.
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
     no_object: float = 0.1
     cells: float = 4.0
+    num_points: int = 0
+    oversample: float = 3.0  # candidates per point, of which the least certain are chosen
+    importance: float = 0.75  # share of the points that is chosen so; the others are uniform
+
+    def __post_init__(self) -> None:
+        if self.num_points < 0 or self.oversample < 1 or not 0 <= self.importance <= 1:
+            raise ValueError(
+                f"num_points {self.num_points} must be at least 0, oversample {self.oversample} at least 1 "
+                f"and importance {self.importance} in [0, 1]"
+            )
+
+
+class Pairs(NamedTuple):
+    """Queries matched to segments, over all layers and images: where each is, and its mask logits."""
+
+    layer: Int[Tensor, "N"]
+    image: Int[Tensor, "N"]
+    segment: Int[Tensor, "N"]
+    query: Int[Tensor, "N"]
+    logits: Float[Tensor, "N h w"]
 
 
 def mask_cross_entropy(
@@ -61,44 +87,112 @@ def cell_loss(cell_logits: Float[Tensor, "B K h2 w2"], targets: Targets) -> Floa
 
 
 def criterion(
-    predictions: list[Prediction], targets: Targets, num_masks: Tensor | float, config: CriterionConfig | None = None
+    predictions: list[Prediction],
+    targets: Targets,
+    num_masks: Tensor | float,
+    config: CriterionConfig | None = None,
+    generator: torch.Generator | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the weighted losses "class", "mask", "dice" and "cells"; their sum is what to minimise.
+
+    Matches queries to segments and scores the matches in float32, whatever the precision of the predictions; points,
+    where the configuration asks for them, are drawn from the generator.
+
+    Raises:
+        ValueError: if a prediction is not finite (names the images), or points are asked for without a generator.
+    """
+    config = config or CriterionConfig()
+    class_logits = at_least_float32(torch.stack([prediction.class_logits for prediction in predictions]))
+    device = class_logits.device
+    with torch.autocast(device.type, enabled=False):
+        if not config.num_points:
+            mask_logits = at_least_float32(torch.stack([prediction.mask_logits for prediction in predictions]))
+            query = match(class_logits, mask_logits, targets, config.weights)
+            pairs, points = whole_pairs(mask_logits, query), None
+        else:
+            if generator is None:
+                raise ValueError(f"{config.num_points} points need a generator to draw them from; pass one")
+            masks = [prediction.mask_logits.detach() for prediction in predictions]
+            uniform = uniform_points(config.num_points, device, generator)
+            pairs = matched_pairs(predictions, match_at_points(class_logits, masks, targets, config.weights, uniform))
+            points = importance_points(
+                pairs.logits.detach(),
+                targets.valid[pairs.image],
+                generator,
+                num_points=config.num_points,
+                oversample=config.oversample,
+                importance=config.importance,
+            )
+        return losses_of_pairs(predictions, targets, pairs, points, num_masks, config)
+
+
+def losses_of_pairs(
+    predictions: Sequence[Prediction],
+    targets: Targets,
+    pairs: Pairs,
+    points: Float[Tensor, "N P 2"] | None,
+    num_masks: Tensor | float,
+    config: CriterionConfig,
+) -> dict[str, Float[Tensor, ""]]:
+    """Return the weighted losses of given matches, masks compared at given points or, without any, cell by cell.
 
     `num_masks` is the number of segments in the whole step divided by the number of workers, so that the mean over
     workers with batches of one size equals the loss of the whole. All are summed over layers, except "cells", which is
     there where the last prediction has cell logits. Mask losses are sums over matched pairs / num_masks.
     The class loss is the weighted mean of the cross-entropy of all queries, unmatched ones labelled no-object; its
     normaliser is num_masks + no_object (B Q - num_masks).
-
-    Raises:
-        ValueError: if a prediction is not finite; names the images.
     """
-    config = config or CriterionConfig()
-    class_logits = torch.stack([prediction.class_logits for prediction in predictions]).float()
-    mask_logits = torch.stack([prediction.mask_logits for prediction in predictions]).float()
+    class_logits = at_least_float32(torch.stack([prediction.class_logits for prediction in predictions]))
     num_layers, batch, num_queries, num_outputs = class_logits.shape
     num_masks = torch.as_tensor(num_masks, dtype=torch.float32, device=class_logits.device).clamp(min=1)
 
-    query = match(class_logits, mask_logits, targets, config.weights)
-    layer, image, segment = (query >= 0).nonzero(as_tuple=True)  # (N,) each
-    row = query[layer, image, segment]
-
-    labels = torch.full((num_layers, batch, num_queries), num_outputs - 1, device=query.device)
-    labels[layer, image, row] = targets.classes[image, segment]
+    labels = torch.full((num_layers, batch, num_queries), num_outputs - 1, device=class_logits.device)
+    labels[pairs.layer, pairs.image, pairs.query] = targets.classes[pairs.image, pairs.segment]
     class_weights = class_logits.new_ones(num_outputs)
     class_weights[-1] = config.no_object
     entropy = F.cross_entropy(class_logits.flatten(0, 2), labels.flatten(), class_weights, reduction="sum")
     normaliser = num_masks + config.no_object * (batch * num_queries - num_masks).clamp(min=0)
 
-    logits = mask_logits[layer, image, row].flatten(1)  # (N, P)
-    masks, valid = targets.masks[image, segment].flatten(1), targets.valid[image].flatten(1)
+    masks, valid = targets.masks[pairs.image, pairs.segment], targets.valid[pairs.image]
+    if points is None:
+        compared = pairs.logits.flatten(1), masks.flatten(1), valid.flatten(1)  # (N, P) each
+    else:
+        compared = sample(pairs.logits, points), sample(masks, points), sample_labelled(valid, points)
     weights = config.weights
     losses = {
         "class": weights.classification * entropy / normaliser,
-        "mask": weights.cross_entropy * mask_cross_entropy(logits, masks, valid).sum() / num_masks,
-        "dice": weights.dice * dice_loss(logits, masks, valid).sum() / num_masks,
+        "mask": weights.cross_entropy * mask_cross_entropy(*compared).sum() / num_masks,
+        "dice": weights.dice * dice_loss(*compared).sum() / num_masks,
     }
     if (cell_logits := predictions[-1].cell_logits) is not None:
         losses["cells"] = config.cells * cell_loss(cell_logits, targets) / num_masks
     return losses
+
+
+def whole_pairs(mask_logits: Float[Tensor, "L B Q h w"], query: Int[Tensor, "L B M"]) -> Pairs:
+    """Return the pairs of an assignment (-1 = none), with their logits picked from the maps of all queries."""
+    layer, image, segment = (query >= 0).nonzero(as_tuple=True)
+    row = query[layer, image, segment]
+    return Pairs(layer, image, segment, row, mask_logits[layer, image, row])
+
+
+def matched_pairs(predictions: Sequence[Prediction], query: Int[Tensor, "L B M"]) -> Pairs:
+    """Return the pairs of an assignment (-1 = none), with their logits made anew from embeddings where there are any.
+
+    One query in ten is matched: its gradient alone is worth a product with all mask features.
+    """
+    mask_features = predictions[-1].mask_features
+    embeddings = [prediction.mask_embeddings for prediction in predictions]
+    if mask_features is None or any(part is None for part in embeddings):
+        return whole_pairs(at_least_float32(torch.stack([prediction.mask_logits for prediction in predictions])), query)
+    image, layer, segment = (query >= 0).transpose(0, 1).nonzero(as_tuple=True)  # image by image
+    row = query[layer, image, segment]
+    chosen = at_least_float32(
+        torch.stack([part for part in embeddings if part is not None])[layer, image, row]
+    )  # (N, D)
+    counts = image.bincount(minlength=len(mask_features)).tolist()
+    products = [
+        part @ features
+        for part, features in zip(torch.split(chosen, counts), at_least_float32(mask_features).flatten(2), strict=True)
+    ]
+    return Pairs(layer, image, segment, row, torch.cat(products).view(-1, *mask_features.shape[-2:]))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pading.segmenter.attention import Attention
 from pading.segmenter.backbone import Level
-from pading.segmenter.position import sine_positions
+from pading.segmenter.position import published_positions, sine_positions
 
 QUERY_CONTENT_STD = 0.02
 
@@ -63,18 +63,30 @@ class DecoderLayer(nn.Module):
 class MaskDecoder(nn.Module):
     """Learned queries refined by layers that visit the feature levels in turn, coarse to fine, and end at the finest.
 
-    The content of a query starts small beside what attention adds to it, so that queries speak of the image early.
+    Two forms with the same layers. Ours normalises every level, and the content of its queries starts small beside
+    what attention adds to it, so that queries speak of the image early. `as_published` is Mask2Former to the letter,
+    for its weights: levels as they are, its positions, and attention masks read at cell centres instead of averaged.
     """
 
     def __init__(
-        self, *, width: int, queries: int, layers: int, heads: int, feedforward_width: int, levels: int
+        self,
+        *,
+        width: int,
+        queries: int,
+        layers: int,
+        heads: int,
+        feedforward_width: int,
+        levels: int,
+        as_published: bool,
     ) -> None:
         super().__init__()
+        self.as_published = as_published
+        self.content_std = 1.0 if as_published else QUERY_CONTENT_STD
         self.query_content = nn.Embedding(queries, width)
-        nn.init.normal_(self.query_content.weight, std=QUERY_CONTENT_STD)
+        nn.init.normal_(self.query_content.weight, std=self.content_std)
         self.query_position = nn.Embedding(queries, width)
         self.level = nn.Embedding(levels, width)
-        self.level_norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(levels))
+        self.level_norms = nn.ModuleList(nn.Identity() if as_published else nn.LayerNorm(width) for _ in range(levels))
         self.layers = nn.ModuleList(DecoderLayer(width, heads, feedforward_width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.mask_embedding = nn.Sequential(
@@ -88,17 +100,18 @@ class MaskDecoder(nn.Module):
     def forward(self, mask_features: Float[Tensor, "B D h w"], levels: list[Level]) -> Queries:
         """Return the normalised query states and their mask embeddings, one set a prediction.
 
-        A mask logit is a dot product, so pooling commutes with it: the attention mask of a level is the product of the
-        mask embeddings with mask features average-pooled to that level, and no full-size mask is made for it.
+        A mask logit is a dot product, so whatever is linear in a map commutes with it: the attention mask of a level is
+        the product of the mask embeddings with mask features brought to that level, and no full-size mask is made for
+        it. Brought there by averaging over cells, or, as published, by bilinear interpolation at their centres.
         """
+        positions = published_positions if self.as_published else sine_positions
         keys, values, cells = [], [], []
         for index, level in enumerate(levels):
             height, width = level.features.shape[-2:]
             features = self.level_norms[index](level.features.flatten(2).transpose(1, 2))  # (B, N, D)
             values.append(features + self.level.weight[index])
-            keys.append(values[-1] + sine_positions(height, width, self.level.embedding_dim, values[-1].device))
-            pooled = F.adaptive_avg_pool2d(mask_features.detach(), (height, width))
-            cells.append(pooled.flatten(2))  # (B, D, N)
+            keys.append(values[-1] + positions(height, width, self.level.embedding_dim, values[-1].device))
+            cells.append(self.resize(mask_features.detach(), height, width).flatten(2))  # (B, D, N)
 
         x = self.query_content.weight.expand(len(mask_features), -1, -1)
         embeddings = [self.norm(x)]
@@ -110,3 +123,9 @@ class MaskDecoder(nn.Module):
             embeddings.append(self.norm(x))
             mask_embeddings.append(self.mask_embedding(embeddings[-1]))
         return Queries(torch.stack(embeddings), torch.stack(mask_embeddings))
+
+    def resize(self, features: Float[Tensor, "B D h w"], height: int, width: int) -> Float[Tensor, "B D h2 w2"]:
+        """Return mask features at the resolution of a level."""
+        if self.as_published:
+            return F.interpolate(features, size=(height, width), mode="bilinear", align_corners=False)
+        return F.adaptive_avg_pool2d(features, (height, width))

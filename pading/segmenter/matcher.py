@@ -1,8 +1,10 @@
 """One-to-one assignment of queries to segments at the least cost.
 
-Axes: L predictions (layers), B images, Q queries, K classes, M segments of an image (padded), P mask cells (h * w).
+Axes: L predictions (layers), B images, Q queries, K classes, M segments of an image (padded), P mask cells (h * w)
+or points.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +14,12 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from pading.segmenter.points import sample_labelled, sample_table, sample_together, table_of
+from pading.segmenter.precision import at_least_float32
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import Targets
+
+POINTS_AT_ONCE = 3136  # of all queries and layers of an image: few enough to stay in a cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,27 +37,87 @@ def matching_cost(
     targets: Targets,
     weights: LossWeights,
 ) -> Float[Tensor, "L B Q M"]:
-    """Return the cost of giving every segment to every query; columns of padding are meaningless.
+    """Return the cost of giving every segment to every query, from whole maps; columns of padding are meaningless."""
+    logits = at_least_float32(mask_logits).flatten(3)  # (L, B, Q, P)
+    masks, valid = targets.masks.flatten(2), targets.valid.flatten(1)
+    columns = torch.cat([masks, valid[:, None]], dim=1).transpose(1, 2)
+    return cost_of_sums(
+        class_logits,
+        targets.classes,
+        background=F.softplus(logits) @ valid[:, :, None],
+        inside=logits @ masks.transpose(1, 2),
+        overlap=logits.sigmoid() @ columns,
+        owned=masks.sum(dim=2),
+        labelled=valid.sum(dim=1),
+        weights=weights,
+    )
+
+
+def matching_cost_at_points(
+    class_logits: Float[Tensor, "L B Q K+1"],
+    mask_logits: Sequence[Float[Tensor, "B Q h w"]],
+    targets: Targets,
+    weights: LossWeights,
+    points: Float[Tensor, "P 2"],
+) -> Float[Tensor, "L B Q M"]:
+    """Return the cost of giving every segment to every query, from the same points of all masks.
+
+    Image by image: the maps of all layers at the points are larger than the maps, and needed for a moment only.
+    """
+    layers, batch, queries, _ = class_logits.shape
+    costs = []
+    for image in range(batch):
+        one = slice(image, image + 1)
+        maps = at_least_float32(torch.stack([layer[image] for layer in mask_logits])).flatten(0, 1)
+        masks = sample_together(targets.masks[image], points).T  # (M, P)
+        valid = sample_labelled(targets.valid[one], points[None])  # (1, P)
+        columns = torch.cat([masks, valid])
+        table, size = table_of(maps), (maps.shape[1], maps.shape[2])
+        sums = [maps.new_zeros(rows, len(maps)) for rows in (1, len(masks), len(columns))]
+        for part in torch.split(torch.arange(len(points), device=points.device), POINTS_AT_ONCE):
+            logits = sample_table(table, size, points[part])  # (some points, L Q)
+            sums[0] += valid[:, part] @ F.softplus(logits)
+            sums[1] += masks[:, part] @ logits
+            sums[2] += columns[:, part] @ logits.sigmoid_()
+        background, inside, overlap = (x.T.reshape(layers, 1, queries, -1) for x in sums)
+        cost = cost_of_sums(
+            class_logits[:, one],
+            targets.classes[one],
+            background=background,
+            inside=inside,
+            overlap=overlap,
+            owned=masks.sum(dim=1)[None],
+            labelled=valid.sum(dim=1),
+            weights=weights,
+        )
+        costs.append(cost)
+    return torch.cat(costs, dim=1)
+
+
+def cost_of_sums(
+    class_logits: Float[Tensor, "L B Q K+1"],
+    classes: Int[Tensor, "B M"],
+    *,
+    background: Float[Tensor, "L B Q 1"],
+    inside: Float[Tensor, "L B Q M"],
+    overlap: Float[Tensor, "L B Q M+1"],
+    owned: Float[Tensor, "B M"],
+    labelled: Float[Tensor, "B"],
+    weights: LossWeights,
+) -> Float[Tensor, "L B Q M"]:
+    """Return the cost of every (query, segment) of an image from sums over its cells or points.
 
     cost = -w_c p(class) + w_x X + w_d D, with x the mask logit, s = sigmoid(x), t the share of a cell that the segment
     owns and v the share that is labelled:
     X = sum_p (v softplus(x) - t x) / sum_p v,  D = 1 - (2 sum_p s t + 1) / (sum_p s v + sum_p t + 1).
-    Both are products of a (Q, P) with a (P, M) matrix.
+    The sums are `background` (v softplus(x)), `inside` (t x), `overlap` (s t, its last column s v), `owned` (t) and
+    `labelled` (v): products of a (Q, P) with a (P, M) matrix.
     """
-    classes = targets.classes.clamp(min=0)[None, :, None].expand(len(class_logits), -1, class_logits.shape[2], -1)
-    chance = class_logits.float().softmax(dim=-1).gather(3, classes)
-
-    logits = mask_logits.float().flatten(3)  # (L, B, Q, P)
-    masks, valid = targets.masks.flatten(2), targets.valid.flatten(1)
-    owned, columns = (
-        valid.sum(dim=1).clamp(min=1)[:, None, None],
-        torch.cat([masks, valid[:, None]], dim=1).transpose(1, 2),
-    )
-    cross_entropy = F.softplus(logits) @ valid[:, :, None] - logits @ masks.transpose(1, 2)
-    overlap = logits.sigmoid() @ columns  # (L, B, Q, M + 1); the last column is sum_p s v
-    sizes = overlap[..., -1:] + masks.sum(dim=2)[:, None, :]
-    dice = 1 - (2 * overlap[..., :-1] + 1) / (sizes + 1)
-    return -weights.classification * chance + weights.cross_entropy * cross_entropy / owned + weights.dice * dice
+    columns = classes.clamp(min=0)[None, :, None].expand(len(class_logits), -1, class_logits.shape[2], -1)
+    chance = at_least_float32(class_logits).softmax(dim=-1).gather(3, columns)
+    cross_entropy = weights.cross_entropy * (background - inside) / labelled.clamp(min=1)[:, None, None]
+    dice = 1 - (2 * overlap[..., :-1] + 1) / (overlap[..., -1:] + owned[:, None, :] + 1)
+    return -weights.classification * chance + cross_entropy + weights.dice * dice
 
 
 def assign(cost: Float[np.ndarray, "L B Q M"], is_segment: Bool[np.ndarray, "B M"]) -> Int[np.ndarray, "L B M"]:
@@ -73,19 +139,44 @@ def match(
     targets: Targets,
     weights: LossWeights,
 ) -> Int[Tensor, "L B M"]:
+    """Return the query of each segment in each layer, -1 where none, by whole maps.
+
+    Raises:
+        ValueError: if a cost is not finite; names the images.
+    """
+    return solve(matching_cost(class_logits, mask_logits, targets, weights), targets)
+
+
+@torch.no_grad()
+def match_at_points(
+    class_logits: Float[Tensor, "L B Q K+1"],
+    mask_logits: Sequence[Float[Tensor, "B Q h w"]],
+    targets: Targets,
+    weights: LossWeights,
+    points: Float[Tensor, "P 2"],
+) -> Int[Tensor, "L B M"]:
+    """Return the query of each segment in each layer, -1 where none, by points of the maps (Mask2Former).
+
+    Raises:
+        ValueError: if a cost is not finite; names the images.
+    """
+    return solve(matching_cost_at_points(class_logits, mask_logits, targets, weights, points), targets)
+
+
+def solve(cost: Float[Tensor, "L B Q M"], targets: Targets) -> Int[Tensor, "L B M"]:
     """Return the query of each segment in each layer, -1 where none; one transfer to the host and one back.
 
     Raises:
         ValueError: if a cost is not finite; names the images.
     """
-    cost = matching_cost(class_logits, mask_logits, targets, weights).cpu().numpy()
-    if not np.isfinite(cost).all():
-        images = targets.image_ids.cpu().numpy()[~np.isfinite(cost).all(axis=(0, 2, 3))]
+    costs = cost.cpu().numpy()
+    if not np.isfinite(costs).all():
+        images = targets.image_ids.cpu().numpy()[~np.isfinite(costs).all(axis=(0, 2, 3))]
         raise ValueError(
             f"predictions for images {images.tolist()} are not finite: training has diverged; "
             "lower the learning rate or clip gradients"
         )
-    return torch.from_numpy(assign(cost, targets.is_segment.cpu().numpy())).to(class_logits.device)
+    return torch.from_numpy(assign(costs, targets.is_segment.cpu().numpy())).to(cost.device)
 
 
 def match_final(

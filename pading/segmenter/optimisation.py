@@ -7,7 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-NOT_DECAYED = (nn.Embedding, nn.LayerNorm, nn.BatchNorm2d)
+NOT_DECAYED = (nn.Embedding, nn.LayerNorm, nn.BatchNorm2d, nn.GroupNorm)
+POSITION_TABLE = "relative_position_bias_table"  # of a Swin backbone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class ScheduleConfig:
 
 
 def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[str, Any]]:
-    """Return the groups {backbone, rest} x {decayed, plain}; norms, embeddings and biases do not decay.
+    """Return the groups {backbone, rest} x {decayed, plain}; norms, embeddings and whatever is a vector do not decay.
 
     Each group has a name; empty groups and frozen parameters are left out.
     """
@@ -45,7 +46,7 @@ def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[st
         for name, parameter in owner.named_parameters(recurse=False):
             if not parameter.requires_grad:
                 continue
-            decays = name != "bias" and not isinstance(owner, NOT_DECAYED)
+            decays = parameter.ndim > 1 and name != POSITION_TABLE and not isinstance(owner, NOT_DECAYED)
             key = ("backbone" if in_backbone else "rest") + ("/decayed" if decays else "/plain")
             group = groups.setdefault(
                 key,

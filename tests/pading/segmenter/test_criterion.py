@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from pading.segmenter.criterion import criterion, dice_loss, mask_cross_entropy
+from pading.segmenter.criterion import CriterionConfig, criterion, dice_loss, mask_cross_entropy, matched_pairs
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import Targets, targets_from_batch
 from tests.references.segmenter_loops import cell_loss as cell_loss_by_loops
@@ -155,3 +155,91 @@ def test_diverged_predictions_are_refused_by_name(predictions, targets):
     predictions[1] = dataclasses.replace(predictions[1], class_logits=predictions[1].class_logits * float("nan"))
     with pytest.raises(ValueError, match=r"images \[10, 11, 12, 13\] are not finite"):
         criterion(predictions, targets, 1.0)
+
+
+AT_POINTS = CriterionConfig(num_points=50_000, importance=0.0, oversample=1.0)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def constant_predictions(predictions):
+    """Predictions whose maps hold one value each, so that every point reads what every cell says, but at the border."""
+    flat = [p.mask_logits.detach().mean(dim=(2, 3), keepdim=True).expand(-1, -1, 64, 64) for p in predictions]
+    return [
+        dataclasses.replace(p, mask_logits=maps.clone().requires_grad_(), cell_logits=None)
+        for p, maps in zip(predictions, flat, strict=True)
+    ]
+
+
+def test_many_uniform_points_come_to_the_losses_of_whole_maps(constant_predictions, label_maps, classes):
+    large = label_maps.repeat_interleave(16, 1).repeat_interleave(16, 2)
+    targets = targets_from_batch(large, classes)
+    whole = criterion(constant_predictions, targets, 7.5)
+    points = criterion(constant_predictions, targets, 7.5, AT_POINTS, generator())
+    assert points["class"].item() == pytest.approx(whole["class"].item(), rel=1e-5)
+    assert points["mask"].item() == pytest.approx(whole["mask"].item(), rel=0.02)
+    assert points["dice"].item() == pytest.approx(whole["dice"].item(), rel=0.02)
+
+
+def test_every_layer_is_supervised_at_points_too(predictions, targets):
+    losses = criterion(predictions, targets, targets.num_masks, CriterionConfig(num_points=100), generator())
+    (losses["mask"] + losses["dice"]).backward()
+    for prediction in predictions:
+        assert prediction.mask_logits.grad.abs().sum() > 0
+        assert prediction.mask_logits.grad[1].abs().sum() == 0  # the empty image
+
+
+def test_logits_made_anew_equal_those_picked_from_all_maps(segmenter, targets):
+    made = segmenter(torch.randint(0, 256, (4, 3, 32, 32), generator=generator(), dtype=torch.uint8))
+    query = torch.tensor([[0, 3, -1, -1], [-1] * 4, [6, 2, 1, -1], [4, -1, 5, -1]]).expand(len(made), -1, -1)
+    anew = matched_pairs(made, query)
+    picked = matched_pairs([dataclasses.replace(p, mask_features=None) for p in made], query)
+    order = sorted(range(len(anew.layer)), key=lambda i: (anew.layer[i], anew.image[i], anew.segment[i]))
+    for mine, other in zip(anew, picked, strict=True):
+        torch.testing.assert_close(mine[order], other, rtol=1e-5, atol=1e-5)
+
+
+def test_points_come_from_the_generator_alone(predictions, targets):
+    config = CriterionConfig(num_points=60)
+    first, again, other = (criterion(predictions, targets, 5.0, config, generator(seed)) for seed in (1, 1, 2))
+    assert first["mask"].item() == again["mask"].item() != other["mask"].item()
+
+
+def test_batches_without_segments_have_only_a_class_loss_at_points(predictions):
+    for room in (0, 2):
+        empty = targets_from_batch(
+            torch.zeros(4, 16, 16, dtype=torch.uint8), torch.full((4, room), -1, dtype=torch.int64)
+        )
+        bare = [dataclasses.replace(p, cell_logits=None) for p in predictions]
+        losses = criterion(bare, empty, 0, CriterionConfig(num_points=20), generator())
+        assert losses["mask"].item() == losses["dice"].item() == 0 < losses["class"].item()
+
+
+def test_half_precision_is_scored_in_float32_inside_autocast_too(predictions, targets):
+    config = CriterionConfig(num_points=60)
+    plain = criterion(predictions, targets, 5.0, config, generator())
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = criterion(predictions, targets, 5.0, config, generator())
+    assert all(plain[name].item() == inside[name].item() for name in ("class", "mask", "dice"))
+
+
+def test_diverged_predictions_are_refused_by_name_at_points_too(predictions, targets):
+    broken = predictions[1].mask_logits.detach().clone()
+    broken[2] = float("nan")
+    predictions[1] = dataclasses.replace(predictions[1], mask_logits=broken)
+    with pytest.raises(ValueError, match=r"images \[12\] are not finite"):
+        criterion(predictions, targets, 1.0, CriterionConfig(num_points=20), generator())
+
+
+def test_points_without_a_generator_are_refused(predictions, targets):
+    with pytest.raises(ValueError, match="20 points need a generator"):
+        criterion(predictions, targets, 1.0, CriterionConfig(num_points=20))
+
+
+@pytest.mark.parametrize("change", [{"num_points": -1}, {"oversample": 0.5}, {"importance": 1.5}])
+def test_contradictory_points_are_refused(change):
+    with pytest.raises(ValueError, match="must be at least 0, oversample"):
+        CriterionConfig(**change)

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from pading.segmenter.optimisation import OptimiserConfig, ScheduleConfig, adamw, learning_rate_factor, parameter_groups
+from pading.segmenter.segmenter import Segmenter, r50
 
 
 def names_of(segmenter, group):
@@ -26,6 +29,22 @@ def test_norms_embeddings_and_biases_do_not_decay(segmenter):
     }
     assert all(group["weight_decay"] == (0.05 if name.endswith("decayed") else 0) for name, group in groups.items())
     assert {p.ndim for p in groups["backbone/plain"]["params"]} == {1}
+
+
+def test_vectors_and_position_tables_of_published_networks_do_not_decay():
+    config = replace(r50(), backbone="swin_tiny_patch4_window7_224", class_head="text", learn_temperature=True)
+    segmenter = Segmenter(config, 3)
+    groups = {group["name"]: group for group in parameter_groups(segmenter, OptimiserConfig())}
+    plain = names_of(segmenter, groups["backbone/plain"]) | names_of(segmenter, groups["rest/plain"])
+    assert {
+        "backbone.network.layers.0.blocks.0.attn.relative_position_bias_table",
+        "backbone.norms.0.weight",
+        "pixel_decoder.level.weight",
+        "pixel_decoder.inputs.0.1.weight",
+        "class_head.no_object",
+        "class_head.log_scale",
+    } <= plain
+    assert "class_head.project.weight" not in plain
 
 
 def test_the_backbone_has_its_own_learning_rate(segmenter):

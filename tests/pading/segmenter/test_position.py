@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pading.segmenter.position import sine_positions
+from pading.segmenter.position import published_positions, sine_positions
 
 CPU = torch.device("cpu")
 
@@ -34,3 +34,16 @@ def test_a_coarse_cell_lies_between_the_fine_cells_that_it_covers():
 def test_widths_that_do_not_split_in_four_are_refused():
     with pytest.raises(ValueError, match="multiple of 4, got 6"):
         sine_positions(2, 2, 6, CPU)
+
+
+def test_published_positions_are_sines_and_cosines_of_the_far_edge_side_by_side():
+    positions = published_positions(2, 4, 8, CPU)
+    assert positions.shape == (8, 8)
+    row, column = 2 * math.pi * 1 / 2, 2 * math.pi * 3 / 4  # of the cell in row 0 and column 2
+    expected = [f(angle * factor) for angle in (row, column) for factor in (1.0, 0.01) for f in (math.sin, math.cos)]
+    torch.testing.assert_close(positions[2], torch.tensor(expected), rtol=0, atol=1e-5)
+
+
+def test_published_positions_need_a_multiple_of_four():
+    with pytest.raises(ValueError, match="multiple of 4, got 6"):
+        published_positions(2, 2, 6, CPU)

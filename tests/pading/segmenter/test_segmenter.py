@@ -1,9 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from pading.segmenter.criterion import CriterionConfig, criterion
 from pading.segmenter.initialisation import initialise
-from pading.segmenter.segmenter import Segmenter, SegmenterConfig, tiny
+from pading.segmenter.optimisation import OptimiserConfig, adamw
+from pading.segmenter.segmenter import Segmenter, SegmenterConfig, r50, swin_t, tiny
+from pading.segmenter.targets import targets_from_batch
+from pading.segmenter.weights import load_segmenter, save_segmenter
 from tests.pading.segmenter.conftest import CONFIG, NUM_CLASSES
 
 
@@ -111,6 +117,74 @@ def test_no_layer_is_left_to_the_default_initialisation(segmenter):
     assert {id(p) for p in segmenter.parameters()} == owned
 
 
+PUBLISHED = replace(
+    r50(), backbone="resnet18", width=32, queries=5, heads=4, encoder_layers=2, decoder_layers=3, feedforward_width=48
+)
+
+
+@pytest.fixture(scope="module", params=["resnet18", "swin_tiny_patch4_window7_224", "convnext_atto"])
+def published(request) -> Segmenter:
+    config = replace(PUBLISHED, backbone=request.param)
+    return initialise(Segmenter(config, NUM_CLASSES), torch.Generator().manual_seed(0))
+
+
+def test_the_published_form_has_the_same_predictions_and_no_cells(published):
+    predictions = published.train()(pixels())
+    assert len(predictions) == 4
+    assert predictions[-1].class_logits.shape == (2, 5, NUM_CLASSES + 1)
+    assert predictions[-1].mask_logits.shape == (2, 5, 16, 16)
+    assert all(prediction.cell_logits is None for prediction in predictions)
+
+
+def test_the_published_form_learns_everywhere_but_in_frozen_norms(published):
+    predictions = published(pixels())
+    sum(p.class_logits.square().mean() + p.mask_logits.square().mean() for p in predictions).backward()
+    still = {name for name, p in published.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
+    # Sampling places start the same for every query, so what tells queries apart waits for the first step.
+    assert still == {"pixel_decoder.level.weight"}
+    published.zero_grad()
+
+
+def test_the_published_form_starts_from_the_generator_alone(published):
+    torch.manual_seed(123)
+    again = initialise(Segmenter(published.config, NUM_CLASSES), torch.Generator().manual_seed(0))
+    first, second = (dict(model.named_parameters()) for model in (published, again))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_published_form_is_saved_and_loaded(published, tmp_path):
+    save_segmenter(tmp_path, published)
+    loaded = load_segmenter(tmp_path)
+    assert loaded.config == published.config
+    with torch.no_grad():
+        mine, other = (model(pixels())[-1].mask_logits for model in (published.eval(), loaded))
+    assert torch.equal(mine, other)
+
+
+def test_criterion_and_optimiser_take_the_published_form_through_a_step(published):
+    published.train()
+    optimiser = adamw(published, OptimiserConfig(learning_rate=1e-4, backbone_factor=0.1))
+    maps = torch.randint(0, 4, (2, 4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    targets = targets_from_batch(maps.repeat_interleave(16, 1).repeat_interleave(16, 2), torch.tensor([[0, 1, 2]] * 2))
+    losses = []
+    for _ in range(4):
+        with torch.autocast("cpu", torch.bfloat16):
+            predictions = published(pixels())
+        draws = torch.Generator().manual_seed(0)
+        loss = sum(criterion(predictions, targets, targets.num_masks, CriterionConfig(num_points=500), draws).values())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def test_sizes_of_the_papers():
+    assert sum(p.numel() for p in Segmenter(r50(), 133).parameters()) == pytest.approx(44e6, rel=0.01)
+    assert r50().stride == swin_t().stride == 32
+    assert (r50().queries, r50().decoder_layers, r50().encoder_layers, r50().width) == (100, 9, 6, 256)
+
+
 @pytest.mark.parametrize("shape", [(3, 64, 64), (2, 1, 64, 64), (2, 3, 60, 64), (2, 3, 64, 72)])
 def test_images_of_another_shape_are_refused(segmenter, shape):
     with pytest.raises(ValueError, match="multiples of 16, got"):
@@ -124,6 +198,8 @@ def test_images_of_another_shape_are_refused(segmenter, shape):
         ({"backbone_channels": (32,), "backbone_blocks": (1,)}, "at least two"),
         ({"width": 50, "heads": 5}, "50 must be a multiple of 4"),
         ({"width": 64, "heads": 5}, "64 must be .* of the 5 heads"),
+        ({"width": 48, "pixel_decoder": "deformable"}, "48 of a deformable decoder must be a multiple of 32"),
+        ({"temperature": 0.0}, "temperature 0.0 must be above 0"),
     ],
 )
 def test_sizes_that_contradict_each_other_are_refused(changes, message):

@@ -3,7 +3,7 @@ import sys
 
 import torch
 
-from jobs.torchvision_on_cpu import make_torchvision_importable
+from pading.segmenter.torchvision_on_cpu import make_torchvision_importable
 
 
 def run_python(program: str) -> subprocess.CompletedProcess[str]:
@@ -12,7 +12,7 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
 
 def test_open_clip_imports_in_a_fresh_process():
     finished = run_python(
-        "from jobs.torchvision_on_cpu import make_torchvision_importable as make\n"
+        "from pading.segmenter.torchvision_on_cpu import make_torchvision_importable as make\n"
         "make(); make()\n"
         "import open_clip, torchvision.transforms\n"
         "print(callable(open_clip.create_model))"
@@ -30,5 +30,7 @@ def test_the_operators_exist_after_the_call_and_a_second_call_changes_nothing():
 
 
 def test_importing_the_module_declares_nothing():
-    finished = run_python("import torch, jobs.torchvision_on_cpu\nprint(hasattr(torch.ops.torchvision, 'nms'))")
+    finished = run_python(
+        "import torch, pading.segmenter.torchvision_on_cpu\nprint(hasattr(torch.ops.torchvision, 'nms'))"
+    )
     assert finished.stdout.strip() == "False", finished.stderr
