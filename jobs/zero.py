@@ -57,6 +57,9 @@ class ZeroEngine:
             "checkpoint": {"load_universal": self._reshards},
             "steps_per_print": 1_000_000_000,
         }
+        for tensor in [*module.parameters(), *module.buffers()]:
+            # DeepSpeed views weights as bytes and flattens them: it cannot take channels-last strides, even of 1 x 1.
+            tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
         self._deepspeed = import_deepspeed()
         self._deepspeed.init_distributed(dist_backend=dist.get_backend(), auto_mpi_discovery=False)
         self._engine, *_ = self._deepspeed.initialize(

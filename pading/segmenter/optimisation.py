@@ -87,7 +87,7 @@ def learning_rate_factor(step: int, config: ScheduleConfig) -> float:
     if config.shape == "polynomial":
         return float((1 - progress) ** config.power)
     if config.shape == "step":
-        return config.step_factor ** sum(step >= round(at * config.num_steps) for at in config.milestones)
+        return config.step_factor ** sum(step >= math.floor(at * config.num_steps + 0.5) for at in config.milestones)
     return 1.0
 
 
