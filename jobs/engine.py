@@ -83,6 +83,8 @@ def make_engine(
         raise ValueError(f"{rank_batch} images a rank do not split into {accumulation} equal micro-batches")
     if not clip > 0:
         raise ValueError(f"clip must be positive, got {clip}; float('inf') never clips")
+    if resume_from is not None:
+        read_origin(resume_from, strategy)
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]
     stopwatch = Stopwatch(synchronised=synchronised_timing)

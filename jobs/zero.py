@@ -1,6 +1,7 @@
 """DeepSpeed ZeRO: optimiser state (1), gradients (2) and weights (3) sharded. The only `import deepspeed`."""
 
 import os
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from jobs.timing import StepSeconds, Stopwatch
-from jobs.universal import check_shards, read_origin, universal_copy, world_size, write_origin
+from jobs.universal import REMEDY, check_shards, read_origin, universal_copy, world_size, write_origin
 from pading.segmenter.optimisation import scale_learning_rates
 
 TAG = "zero"
@@ -155,9 +156,12 @@ class ZeroEngine:
             )
 
     def _load(self, folder: Path, tag: str) -> dict[str, Any]:
-        path, state = self._engine.load_checkpoint(str(folder), tag=tag)
+        try:
+            path, state = self._engine.load_checkpoint(str(folder), tag=tag)
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{folder / tag} is damaged ({error}); {REMEDY}") from error
         if path is None:
-            raise ValueError(f"{folder} holds no ZeRO checkpoint; remove it to start over")
+            raise ValueError(f"{folder / tag} lacks the weights; {REMEDY}")
         return state
 
     def _unsharded(self) -> dict[str, Tensor]:

@@ -125,6 +125,12 @@ def refusals(strategy: Strategy, folder: Path) -> dict[str, str]:
     for _ in range(2):
         engine.backward(engine.model(torch.ones(4, 6)).mean() * float("inf"))
     told("not finite", lambda: engine.step(1.0))
+    dist.barrier()
+    if dist.get_rank() == 0:
+        for path in [*(folder / strategy).rglob("*.pt")]:
+            path.write_bytes(path.read_bytes()[:100])
+    dist.barrier()
+    told("damaged", lambda: build(strategy).load(folder / strategy))
     found["moved"] = str(any((engine.full_weights()[n] != before[n]).any() for n in ("first.weight", "last.bias")))
     return found
 

@@ -78,6 +78,13 @@ def test_a_checkpoint_of_another_strategy_is_refused(results: dict, strategy: st
 
 
 @every_strategy
+def test_a_damaged_checkpoint_is_refused(results: dict, strategy: str) -> None:
+    told = results[strategy]["refusals"]["damaged"]
+    assert "damaged" in told
+    assert "remove it to start over" in told
+
+
+@every_strategy
 def test_a_gradient_that_is_not_finite_moves_nothing(results: dict, strategy: str) -> None:
     told = results[strategy]["refusals"]
     assert "the gradient's norm is " in told["not finite"]
@@ -117,6 +124,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "training.pt").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"training\.pt is missing or damaged"):
         engine.load(tmp_path)
+
+
+def test_a_checkpoint_to_resume_from_is_looked_at_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not say who wrote the checkpoint"):
+        single(resume_from=tmp_path)
 
 
 def test_full_weights_are_copies() -> None:
