@@ -1,150 +1,182 @@
-"""One optimiser step on one or many processes: plain torch (`ddp`) or DeepSpeed ZeRO. The only `import deepspeed`."""
+"""One optimiser step on one or many processes: plain torch (`ddp`) here, DeepSpeed ZeRO in `jobs.zero`."""
 
-import os
-import warnings
+import pickle
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
+
+from jobs.timing import StepSeconds, Stopwatch
+from jobs.universal import REMEDY, is_first_rank, read_origin, world_size, write_origin
+from jobs.zero import ZeroEngine
+from pading.segmenter.optimisation import scale_learning_rates
 
 Strategy = Literal["ddp", "zero1", "zero2", "zero3"]
 STATE_FILE = "training.pt"
-ZERO_TAG = "zero"
 
 
 class Engine(Protocol):
-    """What the training loop needs: a model to call, and four verbs."""
+    """What the training loop needs: a model to call, and five verbs.
+
+    A step is `accumulation` times a call of the model and `backward`, then `step`. Its gradient is the mean over ranks
+    and micro-batches of the gradients of the losses. So a loss that is a sum over masks is to be divided by the masks
+    of the whole step / (ranks * accumulation): how the images are split then changes nothing but rounding.
+    """
 
     model: nn.Module
+    seconds: StepSeconds  # of the last step
 
     def backward(self, loss: Tensor) -> None:
-        """Compute gradients."""
+        """Add the gradients of a micro-batch.
 
-    def step(self, learning_rate_scale: float) -> None:
-        """Clip, update, clear gradients; each parameter group runs at its own base rate times the scale."""
+        Raises:
+            ValueError: if the micro-batches of this step are complete.
+        """
+
+    def step(self, learning_rate_scale: float) -> Tensor:
+        """Clip, update, clear gradients and return the gradient's L2 norm over the whole model, before the clip.
+
+        Each parameter group runs at its own base rate times the scale.
+
+        Raises:
+            ValueError: if a micro-batch is missing, or the norm is not finite; no weight has moved then.
+        """
 
     def save(self, folder: Path, position: dict[str, Any]) -> None:
-        """Write this rank's part of a checkpoint; every rank calls it."""
+        """Write this rank's part of a checkpoint, between two steps; every rank calls it."""
 
     def load(self, folder: Path) -> dict[str, Any]:
-        """Restore a checkpoint and return its position; every rank calls it."""
+        """Restore a checkpoint and return its position; every rank calls it.
+
+        Raises:
+            ValueError: if the checkpoint is incomplete, of another strategy, or of another number of ranks and not the
+                one that the engine was made to resume from.
+        """
 
     def full_weights(self) -> dict[str, Tensor]:
-        """Return the whole model's weights, gathered where they are sharded; every rank calls it."""
+        """Return a copy of the whole model's weights, gathered where they are sharded; every rank calls it."""
 
 
 def make_engine(
-    module: nn.Module, optimizer: torch.optim.Optimizer, *, strategy: Strategy, rank_batch: int, clip: float, bf16: bool
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    strategy: Strategy,
+    rank_batch: int,
+    clip: float,
+    bf16: bool,
+    accumulation: int = 1,
+    resume_from: Path | None = None,
+    synchronised_timing: bool = False,
 ) -> Engine:
-    """Wrap a module and its optimiser for the strategy; under more than one process a process group must exist."""
+    """Wrap a module and its optimiser for the strategy; under more than one process a process group must exist.
+
+    `rank_batch` is the images of a rank in one step, over all its micro-batches. `resume_from` is the checkpoint that
+    `load` will be given, if any: DeepSpeed must know at its start whether it comes from another number of ranks.
+
+    Raises:
+        ValueError: if `rank_batch` does not split into `accumulation` micro-batches, the clip is not positive, ZeRO has
+            no process group, or the checkpoint is not one to resume from.
+    """
+    if accumulation < 1 or rank_batch < 1 or rank_batch % accumulation:
+        raise ValueError(f"{rank_batch} images a rank do not split into {accumulation} equal micro-batches")
+    if not clip > 0:
+        raise ValueError(f"clip must be positive, got {clip}; float('inf') never clips")
+    if resume_from is not None:
+        read_origin(resume_from, strategy)
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]
+    stopwatch = Stopwatch(synchronised=synchronised_timing)
     if strategy == "ddp":
-        return TorchEngine(module, optimizer, clip=clip, bf16=bf16)
-    return ZeroEngine(module, optimizer, stage=int(strategy[-1]), rank_batch=rank_batch, clip=clip, bf16=bf16)
+        return TorchEngine(module, optimizer, clip=clip, bf16=bf16, accumulation=accumulation, stopwatch=stopwatch)
+    return ZeroEngine(
+        module,
+        optimizer,
+        stage=int(strategy[-1]),
+        micro_batch=rank_batch // accumulation,
+        clip=clip,
+        bf16=bf16,
+        accumulation=accumulation,
+        resume_from=resume_from,
+        stopwatch=stopwatch,
+    )
 
 
 class TorchEngine:
     """Plain torch: one process, or DistributedDataParallel over the current process group."""
-
-    def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer, *, clip: float, bf16: bool) -> None:
-        self._module, self._optimizer, self._clip = module, optimizer, clip
-        distributed = dist.is_initialized() and dist.get_world_size() > 1
-        inner = nn.parallel.DistributedDataParallel(module) if distributed else module
-        self.model = _Autocast(inner) if bf16 else inner
-
-    def backward(self, loss: Tensor) -> None:
-        loss.backward()
-
-    def step(self, learning_rate_scale: float) -> None:
-        nn.utils.clip_grad_norm_(self._module.parameters(), self._clip)
-        _set_learning_rate(self._optimizer, learning_rate_scale)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-
-    def save(self, folder: Path, position: dict[str, Any]) -> None:
-        if not dist.is_initialized() or dist.get_rank() == 0:
-            state = {
-                "model": self._module.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "position": position,
-            }
-            torch.save(state, folder / STATE_FILE)
-
-    def load(self, folder: Path) -> dict[str, Any]:
-        state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
-        self._module.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        position: dict[str, Any] = state["position"]
-        return position
-
-    def full_weights(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().cpu() for name, tensor in self._module.state_dict().items()}
-
-
-class ZeroEngine:
-    """DeepSpeed ZeRO: optimiser state (1), gradients (2) and weights (3) sharded over the ranks."""
 
     def __init__(
         self,
         module: nn.Module,
         optimizer: torch.optim.Optimizer,
         *,
-        stage: int,
-        rank_batch: int,
         clip: float,
         bf16: bool,
+        accumulation: int,
+        stopwatch: Stopwatch,
     ) -> None:
-        deepspeed = import_deepspeed()
-        if not dist.is_initialized():
-            raise ValueError(f"zero{stage} needs a process group; a run in one process without Ray Train uses ddp")
-        deepspeed.init_distributed(dist_backend=dist.get_backend(), auto_mpi_discovery=False)
-        settings = {
-            "train_micro_batch_size_per_gpu": rank_batch,
-            "gradient_accumulation_steps": 1,
-            "gradient_clipping": clip,
-            # Small buckets: the model has under 0.2 B parameters; overlap needs streams that a CPU has not.
-            "zero_optimization": {
-                "stage": stage,
-                "overlap_comm": torch.cuda.is_available(),
-                "reduce_bucket_size": 50_000_000,
-                "allgather_bucket_size": 50_000_000,
-            },
-            "zero_allow_untested_optimizer": True,
-            "torch_autocast": {"enabled": bf16, "dtype": "bfloat16"},
-            "steps_per_print": 1_000_000_000,
-        }
-        self._engine, *_ = deepspeed.initialize(
-            model=module, optimizer=optimizer, config=settings, dist_init_required=False
-        )
-        self._deepspeed = deepspeed
-        self._stage = stage
-        self.model = self._engine
+        self._module, self._optimizer, self._clip, self._accumulation = module, optimizer, clip, accumulation
+        self._parallel = nn.parallel.DistributedDataParallel(module) if world_size() > 1 else None
+        inner = module if self._parallel is None else self._parallel
+        self.model = _Autocast(inner) if bf16 else inner
+        self.seconds = StepSeconds()
+        self._stopwatch = stopwatch
+        self._stopwatch.watch(self.model)
+        self._await(0)
 
     def backward(self, loss: Tensor) -> None:
-        self._engine.backward(loss)
+        if self._pending == self._accumulation:
+            raise ValueError(f"all {self._accumulation} micro-batches of this step are in; call step first")
+        self._stopwatch.start()
+        (loss / self._accumulation).backward()
+        self._await(self._pending + 1)
+        self._stopwatch.stop("backward")
 
-    def step(self, learning_rate_scale: float) -> None:
-        _set_learning_rate(self._engine.optimizer, learning_rate_scale)
-        self._engine.step()
+    def step(self, learning_rate_scale: float) -> Tensor:
+        if self._pending != self._accumulation:
+            raise ValueError(f"{self._pending} of {self._accumulation} micro-batches are in; call backward first")
+        self._stopwatch.start()
+        norm = nn.utils.clip_grad_norm_(self._module.parameters(), self._clip)
+        if not norm.isfinite():
+            raise ValueError(f"the gradient's norm is {norm.item()}; lower the learning rate or look at the last batch")
+        scale_learning_rates(self._optimizer.param_groups, learning_rate_scale)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._await(0)
+        self._stopwatch.stop("optimizer")
+        self.seconds = self._stopwatch.lap()
+        return norm
+
+    def _await(self, pending: int) -> None:
+        """Note how many micro-batches are in; ranks exchange gradients in the last one only."""
+        self._pending = pending
+        if self._parallel is not None:
+            self._parallel.require_backward_grad_sync = pending == self._accumulation - 1
 
     def save(self, folder: Path, position: dict[str, Any]) -> None:
-        self._engine.save_checkpoint(str(folder), tag=ZERO_TAG, client_state={"position": position})
+        if is_first_rank():
+            state = {
+                "model": self._module.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "position": position,
+            }
+            torch.save(state, folder / STATE_FILE)
+        write_origin(folder, "ddp")
 
     def load(self, folder: Path) -> dict[str, Any]:
-        path, client_state = self._engine.load_checkpoint(str(folder), tag=ZERO_TAG)
-        if path is None:
-            raise ValueError(f"{folder} holds no ZeRO checkpoint; remove it to start over")
-        position: dict[str, Any] = client_state["position"]
+        read_origin(folder, "ddp")
+        try:
+            state = torch.load(folder / STATE_FILE, weights_only=True, map_location="cpu")
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{folder / STATE_FILE} is missing or damaged ({error}); {REMEDY}") from error
+        self._module.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        position: dict[str, Any] = state["position"]
         return position
 
     def full_weights(self) -> dict[str, Tensor]:
-        parameters = list(self._engine.module.parameters()) if self._stage == 3 else []
-        with self._deepspeed.zero.GatheredParameters(parameters, enabled=self._stage == 3):
-            state = self._engine.module.state_dict()
-            return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in self._module.state_dict().items()}
 
 
 class _Autocast(nn.Module):
@@ -157,22 +189,3 @@ class _Autocast(nn.Module):
     def forward(self, images: Tensor) -> Any:
         with torch.autocast(images.device.type, dtype=torch.bfloat16):
             return self.inner(images)
-
-
-def _set_learning_rate(optimizer: Any, scale: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * scale
-
-
-def import_deepspeed() -> Any:
-    """Import DeepSpeed for the device at hand; on a CPU, without the ops that it would compile for a minute."""
-    if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "warning")
-    # It calls collectives by names that torch has renamed, once a step and bucket.
-    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed.*")
-    import deepspeed
-
-    if not torch.cuda.is_available():
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    return deepspeed

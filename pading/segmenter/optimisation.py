@@ -7,7 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-NOT_DECAYED = (nn.Embedding, nn.LayerNorm, nn.BatchNorm2d, nn.GroupNorm)
+# Every norm of torch: layer, group, root mean square; batch and instance norms share a base.
+NOT_DECAYED = (nn.Embedding, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 POSITION_TABLE = "relative_position_bias_table"  # of a Swin backbone
 
 
@@ -23,16 +24,24 @@ class OptimiserConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """A linear warm-up, then a fall over the remaining steps."""
+    """A linear warm-up, then a fall over the remaining steps.
+
+    `milestones` are shares of all steps, so they survive another batch size; at each the shape "step" multiplies by
+    `step_factor`.
+    """
 
     num_steps: int
     warmup_steps: int = 0
-    shape: Literal["constant", "cosine", "polynomial"] = "cosine"
+    shape: Literal["constant", "cosine", "polynomial", "step"] = "cosine"
     power: float = 0.9  # of the polynomial
+    milestones: tuple[float, ...] = (0.9, 0.95)  # PADing: 126,315 and 133,333 of 140,350
+    step_factor: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_steps < self.num_steps:
             raise ValueError(f"warmup_steps must be in [0, num_steps), got {self.warmup_steps} of {self.num_steps}")
+        if sorted(set(self.milestones)) != list(self.milestones) or not all(0 < at < 1 for at in self.milestones):
+            raise ValueError(f"milestones must rise and lie between 0 and 1, got {self.milestones}")
 
 
 def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[str, Any]]:
@@ -78,4 +87,12 @@ def learning_rate_factor(step: int, config: ScheduleConfig) -> float:
         return 0.5 * (1 + math.cos(math.pi * progress))
     if config.shape == "polynomial":
         return float((1 - progress) ** config.power)
+    if config.shape == "step":
+        return config.step_factor ** sum(step >= math.floor(at * config.num_steps + 0.5) for at in config.milestones)
     return 1.0
+
+
+def scale_learning_rates(groups: list[dict[str, Any]], factor: float) -> None:
+    """Set the learning rate of every parameter group to its own `base_lr` times a factor."""
+    for group in groups:
+        group["lr"] = group["base_lr"] * factor

@@ -3,7 +3,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pading.segmenter.optimisation import OptimiserConfig, ScheduleConfig, adamw, learning_rate_factor, parameter_groups
+from pading.segmenter.optimisation import (
+    OptimiserConfig,
+    ScheduleConfig,
+    adamw,
+    learning_rate_factor,
+    parameter_groups,
+    scale_learning_rates,
+)
 from pading.segmenter.segmenter import Segmenter, r50
 
 
@@ -88,3 +95,42 @@ def test_shapes_of_the_fall():
 def test_a_warm_up_longer_than_the_run_is_refused(warmup_steps):
     with pytest.raises(ValueError, match="warmup_steps must be"):
         ScheduleConfig(num_steps=10, warmup_steps=warmup_steps)
+
+
+@pytest.mark.parametrize(
+    "norm", [torch.nn.GroupNorm(2, 4), torch.nn.BatchNorm1d(4), torch.nn.InstanceNorm2d(4, affine=True)], ids=repr
+)
+def test_no_kind_of_norm_decays(norm):
+    module = torch.nn.Sequential(torch.nn.Linear(4, 4), norm)
+    groups = {group["name"]: group for group in parameter_groups(module, OptimiserConfig())}
+    assert [tuple(p.shape) for p in groups["rest/decayed"]["params"]] == [(4, 4)]
+    assert {id(p) for p in groups["rest/plain"]["params"]} == {id(module[0].bias), id(norm.weight), id(norm.bias)}
+
+
+def test_a_frozen_norm_is_in_no_group():
+    module = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False), torch.nn.GroupNorm(2, 4).requires_grad_(False))
+    assert [group["name"] for group in parameter_groups(module, OptimiserConfig())] == ["rest/decayed"]
+
+
+def test_the_published_steps():
+    config = ScheduleConfig(num_steps=140_350, shape="step")
+    factors = [learning_rate_factor(step, config) for step in (0, 126_314, 126_315, 133_332, 133_333, 140_349)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_steps_after_a_warm_up():
+    config = ScheduleConfig(num_steps=10, warmup_steps=2, shape="step", milestones=(0.5,), step_factor=0.5)
+    factors = [learning_rate_factor(step, config) for step in range(10)]
+    assert factors == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("milestones", [(0.9, 0.5), (0.5, 0.5), (0.0,), (1.0,), (126_315,)])
+def test_milestones_that_are_no_rising_shares_are_refused(milestones):
+    with pytest.raises(ValueError, match="milestones must rise and lie between 0 and 1"):
+        ScheduleConfig(num_steps=10, milestones=milestones)
+
+
+def test_every_group_keeps_its_own_share_of_the_rate():
+    groups = [{"base_lr": 1.0, "lr": 7.0}, {"base_lr": 0.1, "lr": 7.0}]
+    scale_learning_rates(groups, 0.5)
+    assert [group["lr"] for group in groups] == [0.5, 0.05]
