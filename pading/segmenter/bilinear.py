@@ -62,6 +62,8 @@ def read_bags(
     table: Float[Tensor, "R C"], rows: Int32[Tensor, "N K"], weights: Float[Tensor, "N K"]
 ) -> Float[Tensor, "N C"]:
     """Return sum_k weights_nk table[rows_nk]."""
+    if table.shape[1] == 0:  # torch refuses bags of nothing
+        return table.new_zeros(len(rows), 0)
     read: Tensor = _Bags.apply(table, rows, weights)  # type: ignore[no-untyped-call]
     return read
 

@@ -175,7 +175,7 @@ def constant_predictions(predictions):
 
 
 def test_many_uniform_points_come_to_the_losses_of_whole_maps(constant_predictions, label_maps, classes):
-    large = label_maps.repeat_interleave(16, 1).repeat_interleave(16, 2)
+    large = label_maps.repeat_interleave(16, 2).repeat_interleave(16, 3)
     targets = targets_from_batch(large, classes)
     whole = criterion(constant_predictions, targets, 7.5)
     points = criterion(constant_predictions, targets, 7.5, AT_POINTS, generator())
@@ -211,7 +211,7 @@ def test_points_come_from_the_generator_alone(predictions, targets):
 def test_batches_without_segments_have_only_a_class_loss_at_points(predictions):
     for room in (0, 2):
         empty = targets_from_batch(
-            torch.zeros(4, 16, 16, dtype=torch.uint8), torch.full((4, room), -1, dtype=torch.int64)
+            torch.zeros(4, 1, 16, 16, dtype=torch.uint8), torch.full((4, room), -1, dtype=torch.int64)
         )
         bare = [dataclasses.replace(p, cell_logits=None) for p in predictions]
         losses = criterion(bare, empty, 0, CriterionConfig(num_points=20), generator())

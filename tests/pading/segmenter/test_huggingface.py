@@ -80,7 +80,7 @@ def targets() -> Targets:
     """Two images, all labelled, with segments whose outlines cut cells."""
     labels = torch.randint(1, 6, (BATCH, 16, 22), generator=torch.Generator().manual_seed(2))
     maps = labels.repeat_interleave(6, 1).repeat_interleave(6, 2)[:, :HEIGHT_PX, :WIDTH_PX].byte()
-    return targets_from_batch(maps.contiguous(), torch.tensor([[3, 1, 1, 0, 6], [5, 2, 4, 0, 0]]))
+    return targets_from_batch(maps[:, None].contiguous(), torch.tensor([[3, 1, 1, 0, 6], [5, 2, 4, 0, 0]]))
 
 
 def normalised(segmenter: Segmenter, pixels: torch.Tensor) -> torch.Tensor:

@@ -165,7 +165,8 @@ def test_criterion_and_optimiser_take_the_published_form_through_a_step(publishe
     published.train()
     optimiser = adamw(published, OptimiserConfig(learning_rate=1e-4, backbone_factor=0.1))
     maps = torch.randint(0, 4, (2, 4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    targets = targets_from_batch(maps.repeat_interleave(16, 1).repeat_interleave(16, 2), torch.tensor([[0, 1, 2]] * 2))
+    maps = maps.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, None]
+    targets = targets_from_batch(maps, torch.tensor([[0, 1, 2]] * 2))
     losses = []
     for _ in range(4):
         with torch.autocast("cpu", torch.bfloat16):
