@@ -66,21 +66,30 @@ class PretrainConfig:
     threads_per_worker: int = 1
     strategy: Strategy = "zero1"
     batch_size: int = 32  # images per optimiser step, over all workers
+    accumulation: int = 1  # micro-batches that a worker's share of a step is cut into
     epochs: int = 20
+    checkpoint_steps: int = 0  # 0: once an epoch
+    validation_images: int = 64  # scored on seen classes at each checkpoint; 0: none
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     criterion: CriterionConfig = field(default_factory=CriterionConfig)
     jitter: JitterConfig = field(default_factory=JitterConfig)
     warmup_steps: int = 50
-    schedule: Literal["constant", "cosine", "polynomial"] = "cosine"
+    schedule: Literal["constant", "cosine", "polynomial", "step"] = "cosine"
     clip: float = 1.0
     bf16: bool = True
+    checkpoint_activations: bool = False  # half the memory or less, for a third more time
+    compile: bool = False  # backbone and pixel decoder by torch.compile; minutes at the start
+    exact_timings: bool = False  # waits for the GPU after each part of a step: true shares, slower training
     decoders: int = 2  # threads of a worker that decode images
     read_ahead: int = 4  # batches of a worker that are being decoded, or wait decoded
     max_failures: int = 3
 
     def __post_init__(self) -> None:
-        if self.workers < 1 or self.batch_size % self.workers:
-            raise ValueError(f"batch_size {self.batch_size} does not split evenly over {self.workers} workers")
+        if self.workers < 1 or self.accumulation < 1 or self.batch_size % (self.workers * self.accumulation):
+            parts = f"{self.workers} workers x {self.accumulation} micro-batches"
+            raise ValueError(f"batch_size {self.batch_size} does not split evenly over {parts}")
+        if self.checkpoint_steps < 0 or self.validation_images < 0:
+            raise ValueError("checkpoint_steps and validation_images must be at least 0")
 
     def schedule_over(self, steps_per_epoch: int) -> ScheduleConfig:
         """Return the learning-rate schedule of the whole training."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from jobs.timing import StepSeconds, Stopwatch
+from jobs.timing import Stopwatch
 from jobs.universal import REMEDY, is_first_rank, read_origin, world_size, write_origin
 from jobs.zero import ZeroEngine
 from pading.segmenter.optimisation import scale_learning_rates
@@ -19,13 +19,14 @@ STATE_FILE = "training.pt"
 class Engine(Protocol):
     """What the training loop needs: a model to call, and five verbs.
 
+    Calls of the model, `backward` and `step` give their time to the stopwatch that the engine was made with.
+
     A step is `accumulation` times a call of the model and `backward`, then `step`. Its gradient is the mean over ranks
     and micro-batches of the gradients of the losses. So a loss that is a sum over masks is to be divided by the masks
     of the whole step / (ranks * accumulation): how the images are split then changes nothing but rounding.
     """
 
     model: nn.Module
-    seconds: StepSeconds  # of the last step
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a micro-batch.
@@ -68,7 +69,7 @@ def make_engine(
     bf16: bool,
     accumulation: int = 1,
     resume_from: Path | None = None,
-    synchronised_timing: bool = False,
+    stopwatch: Stopwatch | None = None,
 ) -> Engine:
     """Wrap a module and its optimiser for the strategy; under more than one process a process group must exist.
 
@@ -87,7 +88,7 @@ def make_engine(
         read_origin(resume_from, strategy)
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]
-    stopwatch = Stopwatch(synchronised=synchronised_timing)
+    stopwatch = stopwatch or Stopwatch()
     if strategy == "ddp":
         return TorchEngine(module, optimizer, clip=clip, bf16=bf16, accumulation=accumulation, stopwatch=stopwatch)
     return ZeroEngine(
@@ -120,7 +121,6 @@ class TorchEngine:
         self._parallel = nn.parallel.DistributedDataParallel(module) if world_size() > 1 else None
         inner = module if self._parallel is None else self._parallel
         self.model = _Autocast(inner) if bf16 else inner
-        self.seconds = StepSeconds()
         self._stopwatch = stopwatch
         self._stopwatch.watch(self.model)
         self._await(0)
@@ -145,7 +145,6 @@ class TorchEngine:
         self._optimizer.zero_grad(set_to_none=True)
         self._await(0)
         self._stopwatch.stop("optimizer")
-        self.seconds = self._stopwatch.lap()
         return norm
 
     def _await(self, pending: int) -> None:

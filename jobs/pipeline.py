@@ -19,6 +19,21 @@ def _coco_files(config: PipelineConfig) -> dict[str, str]:
     return {} if config.is_synthetic else verify.outside_files(config)
 
 
+# How a training is spread over machines; it takes the same steps, and may be resumed elsewhere.
+PLACES = (
+    "workers",
+    "cpus_per_worker",
+    "threads_per_worker",
+    "accumulation",
+    "decoders",
+    "read_ahead",
+    "max_failures",
+    "checkpoint_activations",
+    "compile",
+    "exact_timings",
+)
+
+
 def _of(*names: str) -> Any:
     """Return a function that picks these parts of a configuration."""
     return lambda config: {name: to_plain(getattr(config, name)) for name in names}
@@ -44,7 +59,8 @@ def stages(config: PipelineConfig) -> list[Stage]:
     def pretraining(config: PipelineConfig) -> dict[str, Any]:
         data = config.data
         return {
-            **_of("segmenter", "pretrain", "seed")(config),
+            **_of("segmenter", "seed")(config),
+            "pretrain": {name: value for name, value in to_plain(config.pretrain).items() if name not in PLACES},
             "input_px": data.input_px,
             "max_segments": data.max_segments,
         }

@@ -12,6 +12,7 @@ class Progress:
     label: str
     total: int
     every_s: float = 5.0
+    begun: int = 0  # items that were finished before this process began
     start: float = field(default_factory=time.monotonic)
     last: float = field(default_factory=time.monotonic)
 
@@ -22,7 +23,7 @@ class Progress:
             return
         self.last = now
         elapsed = now - self.start
-        rate = done / elapsed if elapsed > 0 else 0.0
+        rate = (done - self.begun) / elapsed if elapsed > 0 else 0.0
         left = format_seconds((self.total - done) / rate) if rate > 0 else "?"
         tail = f"; {note}" if note else ""
         share = 100 * done / max(self.total, 1)

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from jobs.timing import StepSeconds, Stopwatch
+from jobs.timing import Stopwatch
 from jobs.universal import REMEDY, check_shards, read_origin, universal_copy, world_size, write_origin
 from pading.segmenter.optimisation import scale_learning_rates
 
@@ -69,7 +69,6 @@ class ZeroEngine:
         if self._reshards and stage < 3:
             self._check_every_rank_has_a_share()
         self.model = self._engine
-        self.seconds = StepSeconds()
         self._stopwatch = stopwatch
         self._stopwatch.watch(self.model)
         self._pending = 0
@@ -94,7 +93,6 @@ class ZeroEngine:
         self._engine.step()
         self._pending = 0
         self._stopwatch.stop("optimizer")
-        self.seconds = self._stopwatch.lap()
         norm = torch.as_tensor(self._engine.get_global_grad_norm())
         if not self._engine.was_step_applied():
             raise ValueError(f"the gradient's norm is {norm.item()}; lower the learning rate or look at the last batch")

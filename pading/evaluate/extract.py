@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from pading.data.sample import Sample
 from pading.data.views.batch import Batch
@@ -15,7 +17,7 @@ from pading.data.views.resample import letterbox_image
 from pading.evaluate.predictions import ImagePrediction, quantise
 from pading.randomness import generator_for
 from pading.segmenter.matcher import match_final
-from pading.segmenter.segmenter import Segmenter
+from pading.segmenter.segmenter import Prediction, Segmenter
 from pading.segmenter.targets import targets_from_batch
 from pading.zeroshot.features import Features
 
@@ -48,9 +50,17 @@ def matched_features(segmenter: Segmenter, batch: Batch, no_object_per_image: in
 @torch.inference_mode()
 def predict_samples(segmenter: Segmenter, samples: Sequence[Sample], input_px: int) -> list[ImagePrediction]:
     """Return what the segmenter says about each image, in order, with the truth beside it."""
-    device = segmenter.image_mean.device
-    images = np.stack([letterbox_image(sample.image, input_px) for sample in samples])
-    prediction = segmenter(torch.from_numpy(images).to(device))[-1]
+    images = letterboxed(samples, input_px).to(segmenter.image_mean.device)
+    return image_predictions(segmenter(images)[-1], samples, input_px)
+
+
+def letterboxed(samples: Sequence[Sample], input_px: int) -> UInt8[Tensor, "B 3 S S"]:
+    """Return samples as the network sees them."""
+    return torch.from_numpy(np.stack([letterbox_image(sample.image, input_px) for sample in samples]))
+
+
+def image_predictions(prediction: Prediction, samples: Sequence[Sample], input_px: int) -> list[ImagePrediction]:
+    """Take the final prediction of a batch apart into its images, in order, with the truth beside each."""
     embeddings = prediction.query_embeddings.float().cpu().numpy()
     mask_logits = quantise(prediction.mask_logits.float().cpu().numpy())
     predictions = []

@@ -102,28 +102,49 @@ def criterion(
         ValueError: if a prediction is not finite (names the images), or points are asked for without a generator.
     """
     config = config or CriterionConfig()
+    matches = match_predictions(predictions, targets, config, generator)
+    return losses_of_pairs(predictions, targets, *matches, num_masks, config)
+
+
+class Matches(NamedTuple):
+    """What the mask losses compare, and where: without points, whole maps."""
+
+    pairs: Pairs
+    points: Float[Tensor, "N P 2"] | None
+
+
+def match_predictions(
+    predictions: Sequence[Prediction],
+    targets: Targets,
+    config: CriterionConfig,
+    generator: torch.Generator | None = None,
+) -> Matches:
+    """Match the queries of every layer and image to segments, in float32, and draw the points to compare them at.
+
+    Raises:
+        ValueError: as `criterion`.
+    """
     class_logits = at_least_float32(torch.stack([prediction.class_logits for prediction in predictions]))
     device = class_logits.device
     with torch.autocast(device.type, enabled=False):
         if not config.num_points:
             mask_logits = at_least_float32(torch.stack([prediction.mask_logits for prediction in predictions]))
             query = match(class_logits, mask_logits, targets, config.weights)
-            pairs, points = whole_pairs(mask_logits, query), None
-        else:
-            if generator is None:
-                raise ValueError(f"{config.num_points} points need a generator to draw them from; pass one")
-            masks = [prediction.mask_logits.detach() for prediction in predictions]
-            uniform = uniform_points(config.num_points, device, generator)
-            pairs = matched_pairs(predictions, match_at_points(class_logits, masks, targets, config.weights, uniform))
-            points = importance_points(
-                pairs.logits.detach(),
-                targets.valid[pairs.image],
-                generator,
-                num_points=config.num_points,
-                oversample=config.oversample,
-                importance=config.importance,
-            )
-        return losses_of_pairs(predictions, targets, pairs, points, num_masks, config)
+            return Matches(whole_pairs(mask_logits, query), None)
+        if generator is None:
+            raise ValueError(f"{config.num_points} points need a generator to draw them from; pass one")
+        masks = [prediction.mask_logits.detach() for prediction in predictions]
+        uniform = uniform_points(config.num_points, device, generator)
+        pairs = matched_pairs(predictions, match_at_points(class_logits, masks, targets, config.weights, uniform))
+        points = importance_points(
+            pairs.logits.detach(),
+            targets.valid[pairs.image],
+            generator,
+            num_points=config.num_points,
+            oversample=config.oversample,
+            importance=config.importance,
+        )
+        return Matches(pairs, points)
 
 
 def losses_of_pairs(
@@ -142,31 +163,32 @@ def losses_of_pairs(
     The class loss is the weighted mean of the cross-entropy of all queries, unmatched ones labelled no-object; its
     normaliser is num_masks + no_object (B Q - num_masks).
     """
-    class_logits = at_least_float32(torch.stack([prediction.class_logits for prediction in predictions]))
-    num_layers, batch, num_queries, num_outputs = class_logits.shape
-    num_masks = torch.as_tensor(num_masks, dtype=torch.float32, device=class_logits.device).clamp(min=1)
+    with torch.autocast(predictions[-1].class_logits.device.type, enabled=False):
+        class_logits = at_least_float32(torch.stack([prediction.class_logits for prediction in predictions]))
+        num_layers, batch, num_queries, num_outputs = class_logits.shape
+        num_masks = torch.as_tensor(num_masks, dtype=torch.float32, device=class_logits.device).clamp(min=1)
 
-    labels = torch.full((num_layers, batch, num_queries), num_outputs - 1, device=class_logits.device)
-    labels[pairs.layer, pairs.image, pairs.query] = targets.classes[pairs.image, pairs.segment]
-    class_weights = class_logits.new_ones(num_outputs)
-    class_weights[-1] = config.no_object
-    entropy = F.cross_entropy(class_logits.flatten(0, 2), labels.flatten(), class_weights, reduction="sum")
-    normaliser = num_masks + config.no_object * (batch * num_queries - num_masks).clamp(min=0)
+        labels = torch.full((num_layers, batch, num_queries), num_outputs - 1, device=class_logits.device)
+        labels[pairs.layer, pairs.image, pairs.query] = targets.classes[pairs.image, pairs.segment]
+        class_weights = class_logits.new_ones(num_outputs)
+        class_weights[-1] = config.no_object
+        entropy = F.cross_entropy(class_logits.flatten(0, 2), labels.flatten(), class_weights, reduction="sum")
+        normaliser = num_masks + config.no_object * (batch * num_queries - num_masks).clamp(min=0)
 
-    masks, valid = targets.masks[pairs.image, pairs.segment], targets.valid[pairs.image]
-    if points is None:
-        compared = pairs.logits.flatten(1), masks.flatten(1), valid.flatten(1)  # (N, P) each
-    else:
-        compared = sample(pairs.logits, points), sample(masks, points), sample_labelled(valid, points)
-    weights = config.weights
-    losses = {
-        "class": weights.classification * entropy / normaliser,
-        "mask": weights.cross_entropy * mask_cross_entropy(*compared).sum() / num_masks,
-        "dice": weights.dice * dice_loss(*compared).sum() / num_masks,
-    }
-    if (cell_logits := predictions[-1].cell_logits) is not None:
-        losses["cells"] = config.cells * cell_loss(cell_logits, targets) / num_masks
-    return losses
+        masks, valid = targets.masks[pairs.image, pairs.segment], targets.valid[pairs.image]
+        if points is None:
+            compared = pairs.logits.flatten(1), masks.flatten(1), valid.flatten(1)  # (N, P) each
+        else:
+            compared = sample(pairs.logits, points), sample(masks, points), sample_labelled(valid, points)
+        weights = config.weights
+        losses = {
+            "class": weights.classification * entropy / normaliser,
+            "mask": weights.cross_entropy * mask_cross_entropy(*compared).sum() / num_masks,
+            "dice": weights.dice * dice_loss(*compared).sum() / num_masks,
+        }
+        if (cell_logits := predictions[-1].cell_logits) is not None:
+            losses["cells"] = config.cells * cell_loss(cell_logits, targets) / num_masks
+        return losses
 
 
 def whole_pairs(mask_logits: Float[Tensor, "L B Q h w"], query: Int[Tensor, "L B M"]) -> Pairs:

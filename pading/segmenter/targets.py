@@ -33,6 +33,11 @@ class Targets:
         """Return which of the padded segments exist."""
         return self.classes >= 0
 
+    def split(self, parts: int) -> list["Targets"]:
+        """Cut the batch into equal parts, in order."""
+        fields = (self.classes, self.masks, self.valid, self.image_ids)
+        return [Targets(*part) for part in zip(*(field.chunk(parts) for field in fields), strict=True)]
+
     @property
     def num_masks(self) -> Int[Tensor, ""]:
         """Return how many segments the batch has."""
