@@ -6,6 +6,7 @@ from dataclasses import replace
 from jobs.config import PipelineConfig
 from jobs.shapes_clip import SHAPES_TEMPLATES
 from pading.config import override
+from pading.segmenter.segmenter import r50
 
 
 def shapes() -> PipelineConfig:
@@ -80,6 +81,10 @@ def coco_stuff() -> PipelineConfig:
         {
             "data.split": "coco-stuff-156-15",
             "data.input_px": 640,
+            "pretrain.epochs": 16,  # 120,000 steps
+            "pretrain.schedule": "polynomial",
+            "pretrain.warmup_steps": 0,
+            "pretrain.optimiser.weight_decay": 1e-4,
             "pretrain.jitter.mode": "shortest-edge",
             "pretrain.jitter.colour": True,
         },
@@ -97,11 +102,21 @@ def coco_instances_65_15() -> PipelineConfig:
 
 
 def _coco(preset: str) -> PipelineConfig:
-    """Return what the runs over whole COCO have in common; crops and jitter are those of PADing's released settings."""
+    """Return what the runs over whole COCO have in common: PADing's released settings."""
     return override(
-        PipelineConfig(preset=preset),
+        replace(PipelineConfig(preset=preset), segmenter=r50()),
         {
             "data.max_segments": 100,
+            "pretrain.batch_size": 16,
+            "pretrain.epochs": 49,  # 140,350 steps of the 119/14 split
+            "pretrain.schedule": "step",
+            "pretrain.warmup_steps": 10,
+            "pretrain.clip": 0.01,
+            "pretrain.optimiser.learning_rate": 1e-4,
+            "pretrain.optimiser.backbone_factor": 0.1,
+            "pretrain.criterion.num_points": 12_544,
+            "pretrain.checkpoint_steps": 1000,
+            "pretrain.validation_images": 256,
             "pretrain.jitter.mode": "large-scale",
             "embed.model": "ViT-B-16",
             "embed.pretrained": "openai",

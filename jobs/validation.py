@@ -47,6 +47,9 @@ def validate(
     model: nn.Module, images: ValidationSet, config: PipelineConfig, classes: ClassTable, device: torch.device
 ) -> dict[str, float]:
     """Return the metrics of seen classes, in percent, over the images of all ranks; every rank calls it."""
+    if dist.is_initialized():
+        for buffer in model.buffers():  # running statistics: a checkpoint keeps those of the first rank
+            dist.broadcast(buffer, src=0)
     model.eval()
     tallies: list[ImageTally] = []
     with torch.no_grad():

@@ -19,7 +19,7 @@ SETTINGS = {
     "pretrain.batch_size": 4,
     "pretrain.bf16": False,
     "pretrain.warmup_steps": 0,
-    "pretrain.optimiser.learning_rate": 1e-4,
+    "pretrain.optimiser.learning_rate": 1e-5,  # Adam makes a full step of a gradient that is mere rounding
     "segmenter.queries": 6,
 }
 PUBLISHED = {  # its norms are frozen; those of the tiny backbone see a micro-batch at a time

@@ -1,0 +1,40 @@
+"""The presets over whole COCO ask for the published segmenter and training."""
+
+import pytest
+
+from jobs.config import split_of
+from jobs.presets import PRESETS
+from pading.segmenter.segmenter import r50
+
+COCO = ["coco-panoptic", "coco-stuff", "coco-instances-48-17", "coco-instances-65-15"]
+PUBLISHED_STEPS = {"coco-panoptic": (45_617, 140_350), "coco-stuff": (118_287, 120_000)}  # kept images, steps
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_complete(name: str) -> None:
+    config = PRESETS[name]()
+    assert config.preset == name
+    assert split_of(config).classes.num_classes > 0
+    assert config.data.input_px % config.segmenter.stride == 0
+
+
+@pytest.mark.parametrize("name", COCO)
+def test_coco_presets_train_mask2former_as_published(name: str) -> None:
+    config = PRESETS[name]()
+    assert config.segmenter == r50()
+    pretrain = config.pretrain
+    assert (pretrain.batch_size, pretrain.clip, pretrain.criterion.num_points) == (16, 0.01, 12_544)
+    assert (pretrain.optimiser.learning_rate, pretrain.optimiser.backbone_factor) == (1e-4, 0.1)
+
+
+@pytest.mark.parametrize("name", PUBLISHED_STEPS)
+def test_as_many_steps_as_published(name: str) -> None:
+    pretrain, (images, steps) = PRESETS[name]().pretrain, PUBLISHED_STEPS[name]
+    assert images // pretrain.batch_size * pretrain.epochs == pytest.approx(steps, rel=0.02)
+
+
+def test_the_panoptic_rate_falls_where_the_published_one_does() -> None:
+    schedule = PRESETS["coco-panoptic"]().pretrain.schedule_over(45_617 // 16)
+    falls = [share * 140_350 for share in schedule.milestones]
+    assert schedule.shape == "step"
+    assert falls == pytest.approx([126_315, 133_333], abs=1)
