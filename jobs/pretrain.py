@@ -24,29 +24,32 @@ from cluster.session import connect
 from cluster.storage import RunDir
 from jobs.config import PipelineConfig
 from jobs.engine import Engine, make_engine
+from jobs.initial_weights import initial_segmenter, staged_start
 from jobs.progress import Progress, say
 from jobs.shard import audited_training_shards, shard_classes, shard_folder
 from jobs.stream import Shards, StreamConfig, training_batches
 from pading.classes import ClassTable
 from pading.config import from_plain, to_plain
 from pading.data.views.batch import Batch
-from pading.randomness import generator_for
 from pading.segmenter.criterion import criterion
-from pading.segmenter.initialisation import initialise
 from pading.segmenter.optimisation import adamw, learning_rate_factor
+from pading.segmenter.pretrained import write_papers
 from pading.segmenter.segmenter import Segmenter
 from pading.segmenter.targets import targets_from_batch
 from pading.segmenter.weights import save_segmenter
 
 FINAL = "segmenter"  # folder of plain weights inside the last checkpoint
+START = "start"  # folder of the weights to start from, in the stage's work
 
 
 def pretrain(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Train the segmenter on seen classes and write its plain weights.
+    """Train the segmenter on seen classes and write its plain weights, class table and provenance.
 
     Raises:
         FileNotFoundError: if a shard or its audit is missing.
-        ValueError: if the shards are not those that the leak audit found clean, or are fewer images than one batch.
+        OSError: if the weights to start from are not there.
+        ValueError: if the shards are not those that the leak audit found clean, or are fewer images than one batch, or
+            the weights to start from are unreadable or of another architecture.
     """
     connect()
     index = audited_training_shards(config, run_dir)
@@ -57,9 +60,11 @@ def pretrain(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
             "lower --pretrain.batch-size or give more images"
         )
     say(f"  {index.num_images} images, {steps_per_epoch} steps an epoch, {config.pretrain.epochs} epochs")
+    classes = shard_classes(run_dir)
+    config, provenance = staged_start(config, classes, run_dir.work("pretrain") / START)
     settings = {
         "config": to_plain(config),
-        "classes": shard_classes(run_dir).to_json(),
+        "classes": classes.to_json(),
         "shards": Shards.of(shard_folder(config, run_dir, "train"), index),
         "steps_per_epoch": steps_per_epoch,
     }
@@ -83,6 +88,7 @@ def pretrain(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     with result.checkpoint.as_directory() as checkpoint:
         for path in (Path(checkpoint) / FINAL).iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
+    write_papers(folder, classes, provenance)
     return {"images": index.num_images, "steps": steps_per_epoch * config.pretrain.epochs, **result.metrics}
 
 
@@ -113,9 +119,8 @@ def train_worker(settings: dict[str, Any]) -> None:
 
 
 def build_engine(config: PipelineConfig, classes: ClassTable) -> tuple[Engine, Segmenter]:
-    """Return an engine around a segmenter whose first weights depend on the seed alone."""
-    untrained = Segmenter(config.segmenter, classes.num_classes)
-    segmenter = initialise(untrained, generator_for(config.seed, "segmenter"))
+    """Return an engine around a segmenter before its first step."""
+    segmenter, _ = initial_segmenter(config, classes)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     segmenter.to(device)
     settings = config.pretrain
