@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", re.ASCII)
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?", re.ASCII)
 PATTERNS = ["*.safetensors", "*.json"]  # nothing that could run code when it is read
 
 
