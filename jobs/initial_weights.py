@@ -44,8 +44,8 @@ def initial_segmenter(config: PipelineConfig, classes: ClassTable) -> tuple[Segm
 def staged_start(config: PipelineConfig, classes: ClassTable, folder: Path) -> tuple[PipelineConfig, Provenance]:
     """Write the first weights to `folder`, and return the configuration under which every rank starts from there.
 
-    So one process asks the hub, all ranks start from the same bytes, and a resumed run needs neither hub nor source. A
-    random start needs no file and leaves the configuration as it is.
+    So one process asks the hub, once, and all ranks start from the same bytes. A random start needs no file and leaves
+    the configuration as it is.
 
     Raises:
         OSError: if weights that were asked for are not there.
