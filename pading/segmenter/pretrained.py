@@ -48,7 +48,8 @@ def load_pretrained(folder: Path) -> Pretrained:
     papers hold instead where they lie beside it, as beside an export.
 
     Raises:
-        ValueError: if the folder holds neither, or naming the file that is unreadable or does not fit the others.
+        ValueError: if the folder holds neither, or naming the file that is unreadable, that does not fit the others, or
+            whose weights are not finite.
     """
     described = _read_config(folder)
     if described.get("model_type") == "mask2former":
@@ -60,6 +61,8 @@ def load_pretrained(folder: Path) -> Pretrained:
         origin: Provenance | None = Provenance()  # of others: all that they were trained on is in their names
     else:
         segmenter, file, names, origin = weights.load_segmenter(folder), weights.WEIGHTS_FILE, None, None
+    if wild := [name for name, tensor in segmenter.state_dict().items() if not bool(tensor.isfinite().all())]:
+        raise ValueError(f"{folder / file}: {wild[0]} holds values that are not finite; give sound weights")
     trained_rows = () if names is None else tuple(range(len(names)))
     if (folder / PROVENANCE_FILE).is_file():
         classes, origin = read_papers(folder)

@@ -68,26 +68,34 @@ def test_our_form_comes_back_with_outputs_classes_and_mark(
     assert "started from owner/name (abc); LEAKY: so" in said
 
 
-def test_the_form_of_transformers_comes_back_with_outputs_classes_and_mark(tmp_path: Path) -> None:
-    run_dir, segmenter = finished_run(tmp_path, PUBLISHED)
-    export(Export(run_dir=run_dir.root, output=str(tmp_path / "out"), what="transformers"))
-    names = {path.name for path in (tmp_path / "out").iterdir()}
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Segmenter]:
+    """An export for transformers, and the segmenter in it."""
+    root = tmp_path_factory.mktemp("transformers")
+    run_dir, segmenter = finished_run(root, PUBLISHED)
+    export(Export(run_dir=run_dir.root, output=str(root / "out"), what="transformers"))
+    return root / "out", segmenter
+
+
+def test_the_form_of_transformers_comes_back_with_outputs_classes_and_mark(published: tuple[Path, Segmenter]) -> None:
+    folder, segmenter = published
+    names = {path.name for path in folder.iterdir()}
     assert names == {"config.json", "model.safetensors", "preprocessor_config.json", *PAPERS}
-    described = json.loads((tmp_path / "out" / "config.json").read_text())
+    described = json.loads((folder / "config.json").read_text())
     assert described["id2label"] == {"0": "dog", "1": "cow", "2": "sky"}
     assert described["label2id"] == {"dog": 0, "cow": 1, "sky": 2}
-    found = load_pretrained(tmp_path / "out")
+    found = load_pretrained(folder)
     assert_same_outputs(segmenter, found.segmenter)
     assert (found.names, found.trained_rows, found.origin) == (CLASSES.names, (0, 2), LEAKY)
 
 
-def test_the_image_processor_of_transformers_prepares_images_as_our_network_sees_them(tmp_path: Path) -> None:
+def test_the_image_processor_of_transformers_prepares_images_as_our_network_sees_them(
+    published: tuple[Path, Segmenter],
+) -> None:
     make_torchvision_importable()
     from transformers import AutoImageProcessor
 
-    run_dir, _ = finished_run(tmp_path, PUBLISHED)
-    export(Export(run_dir=run_dir.root, output=str(tmp_path / "out"), what="transformers"))
-    processor = AutoImageProcessor.from_pretrained(tmp_path / "out")
+    processor = AutoImageProcessor.from_pretrained(published[0])
     photo = np.random.default_rng(0).integers(0, 256, (96, 128, 3)).astype(np.uint8)  # as large as input_px
     pixels = processor(photo, return_tensors="pt")["pixel_values"][0]
     ours = (torch.from_numpy(photo).float() - torch.tensor(IMAGE_MEAN)) / torch.tensor(IMAGE_STD)

@@ -125,6 +125,14 @@ def test_papers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         load_pretrained(tmp_path)
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    segmenter = random_segmenter(0)
+    segmenter.class_head.bias.data[1] = float("nan")
+    save_segmenter(tmp_path, segmenter)
+    with pytest.raises(ValueError, match=r"weights\.safetensors: class_head\.bias holds values that are not finite"):
+        load_pretrained(tmp_path)
+
+
 PER_CLASS = {"class_head.weight", "class_head.bias", "cell_head.weight", "cell_head.bias"}
 
 
