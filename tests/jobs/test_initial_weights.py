@@ -279,6 +279,7 @@ print(json.dumps([same, len(own), dataclasses.asdict(provenance)]))
 """
 
 
+@pytest.mark.slow
 def test_weights_that_timm_publishes_come_from_its_cache_or_are_one_line(tmp_path: Path) -> None:
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     environment.pop("HF_HUB_CACHE", None)
