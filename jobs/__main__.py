@@ -26,7 +26,7 @@ verbs
   {", ".join(STAGE_VERBS[5:])}
                one stage of a run
   predict      masks and names for photos, from a finished run
-  export       the shards of a run as WebDataset tar files
+  export       the shards of a run as WebDataset tar files, or its segmenter
 
 presets        {", ".join(PRESETS)} (default: {DEFAULT_PRESET})
 

@@ -83,8 +83,18 @@ class PretrainConfig:
     decoders: int = 2  # threads of a worker that decode images
     read_ahead: int = 4  # batches of a worker that are being decoded, or wait decoded
     max_failures: int = 3
+    init_from: str = ""
+    """Start from a whole segmenter: a folder (ours, or transformers' Mask2Former) or a hub id such as owner/name. Its
+    architecture must be the run's. Weights that knew unseen classes mark the leaderboard as leaky."""
+    backbone_weights: str = ""
+    """Start the backbone from a file of timm's weights, or "hub" for those that timm publishes; empty: random."""
 
     def __post_init__(self) -> None:
+        if self.init_from and self.backbone_weights:
+            raise ValueError(
+                f"init_from {self.init_from!r} holds a backbone already; "
+                f"leave backbone_weights {self.backbone_weights!r} out"
+            )
         if self.workers < 1 or self.accumulation < 1 or self.batch_size % (self.workers * self.accumulation):
             parts = f"{self.workers} workers x {self.accumulation} micro-batches"
             raise ValueError(f"batch_size {self.batch_size} does not split evenly over {parts}")

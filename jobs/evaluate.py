@@ -20,6 +20,7 @@ from pading.classes import ClassTable
 from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.predictions import read_predictions
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
+from pading.segmenter.provenance import read_provenance
 from pading.splits.split import Task
 from pading.zeroshot.classifier import load_classifier
 
@@ -29,7 +30,10 @@ ROWS, PANELS = "rows.json", "panels.png"
 def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
     """Score every fitted classifier on every val image and write one leaderboard row for each.
 
+    Rows say where the segmenter started from weights that knew unseen classes.
+
     Raises:
+        FileNotFoundError: if the segmenter's provenance is not there.
         ValueError: if the number of images scored is not the number of val images in the shards.
     """
     connect()
@@ -47,6 +51,7 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     expected = shard_index(config, run_dir, "val").num_images
     if totals[0].num_images != expected:
         raise ValueError(f"{totals[0].num_images} images scored, the val shards hold {expected}; redo the cache stage")
+    mark = {"leaky": True} if read_provenance(run_dir.artefact("segmenter")).leaky else {}
     scored = [
         {
             "task": config.task,
@@ -54,6 +59,7 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
             "profile": row["profile"],
             "seed": row["seed"],
             "metrics": _finite_or_null(metrics(total, classes)),
+            **mark,
         }
         for row, total in zip(rows, totals, strict=True)
     ]

@@ -1,13 +1,14 @@
-"""Verb `export`: the shards of a run -> WebDataset tar files, for training code of other projects."""
+"""Verb `export`: the shards of a run -> WebDataset tar files, or its segmenter -> a folder, for use elsewhere."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cluster.filesystem import absolute_location, file_sizes, location_inside, open_location, publish, scratch_folder
 from cluster.storage import RunDir
 from jobs.config import read_config
+from jobs.export_segmenter import export_segmenter
 from jobs.progress import Progress, say
 from jobs.shard import shard_classes, shard_files, shard_folder, shard_index
 from pading.data.shards.rows import read_rows
@@ -20,18 +21,34 @@ SUFFIX = ".tar"
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Copy the shards of a run into WebDataset tar files: photo, label maps and segments of one image side by side."""
+    """Copy out what a run has made: its shards as WebDataset tar files, or its segmenter."""
 
     run_dir: Path
-    """A run directory whose `shard` stage is finished."""
+    """A run directory whose `shard` stage is finished, or `pretrain` for the segmenter."""
     output: str
-    """Folder for PART-00000.tar, ...: a path, file://, s3:// or any protocol of fsspec."""
+    """Folder to write to: a path, file://, s3:// or any protocol of fsspec."""
+    what: Literal["shards", "segmenter", "transformers"] = "shards"
+    """PART-00000.tar, ... with photo, label maps and segments of one image side by side; the segmenter with its class
+    table and provenance, for `--pretrain.init-from`; or the segmenter for `from_pretrained` of transformers."""
     part: Part = "train"
-    """Which images."""
+    """Which images of the shards."""
 
 
 def export(command: Export) -> None:
-    """Write the tar files, each under its name only once it is whole.
+    """Write the files of an export, each under its name only once it is whole.
+
+    Raises:
+        FileNotFoundError: if the run does not have what is asked for.
+        ValueError: if that is damaged or has no such form, or files of an export lie in the output already.
+    """
+    if command.what == "shards":
+        _export_shards(command)
+    else:
+        export_segmenter(RunDir(command.run_dir.absolute()), absolute_location(command.output), command.what)
+
+
+def _export_shards(command: Export) -> None:
+    """Write the tar files of one part.
 
     Raises:
         FileNotFoundError: if the run has no shards.

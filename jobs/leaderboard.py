@@ -14,6 +14,7 @@ from jobs.evaluate import PANELS, ROWS
 from jobs.progress import say
 from jobs.shard import shard_classes
 from pading.evaluate.leaderboard_pages import terminal_table, write_leaderboard
+from pading.segmenter.provenance import read_provenance
 
 
 def publish(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
@@ -51,7 +52,8 @@ def _record(
         experiment=f"pading/{row['task']}",
         key=f"{identity}/{name}",
         params={"preset": config.preset, "run_dir": run_dir.root.resolve(), "evaluation": identity},
-        tags={key: row[key] for key in ("method", "profile", "seed")} | {"split": split, "stage": "evaluate"},
+        tags={key: row[key] for key in ("method", "profile", "seed")}
+        | {"split": split, "stage": "evaluate", "leaky": str(row.get("leaky", False)).lower()},
         metrics=metrics,
         artifacts=[panels],
     )
@@ -61,6 +63,7 @@ def _notes(config: PipelineConfig, run_dir: RunDir) -> list[str]:
     classes = shard_classes(run_dir)
     sizes = f"{len(classes.seen)} seen and {len(classes.unseen)} unseen classes"
     return [
+        f"Segmenter started from {read_provenance(run_dir.artefact('segmenter')).line}.",
         f"Preset `{config.preset}`, split `{classes.name}`: {sizes}.",
         "All values in percent, over the val images; mean +- standard deviation over seeds of generator and classifier "
         "on one frozen segmenter.",

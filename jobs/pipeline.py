@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster.status import Status
 from cluster.storage import RunDir, write_json
-from jobs import cache, embed, evaluate, fit, leaderboard, pretrain, shapes, shard, sweep, verify
+from jobs import cache, embed, evaluate, fit, initial_weights, leaderboard, pretrain, shapes, shard, sweep, verify
 from jobs.config import PipelineConfig, split_of
 from jobs.progress import format_seconds, say
 from jobs.stage import Stage
@@ -84,7 +84,14 @@ def stages(config: PipelineConfig) -> list[Stage]:
             outside=embed.outside_files,
             work=embed.embed,
         ),
-        Stage(name="pretrain", output="segmenter", inputs=("shards",), settings=pretraining, work=pretrain.pretrain),
+        Stage(
+            name="pretrain",
+            output="segmenter",
+            inputs=("shards",),
+            settings=pretraining,
+            outside=initial_weights.outside_files,
+            work=pretrain.pretrain,
+        ),
         Stage(
             name="cache",
             output="cache",
@@ -109,14 +116,14 @@ def stages(config: PipelineConfig) -> list[Stage]:
         Stage(
             name="evaluate",
             output="evaluation",
-            inputs=("cache", "classifiers"),
+            inputs=("cache", "classifiers", "segmenter"),
             settings=_of("inference", "task"),
             work=evaluate.evaluate,
         ),
         Stage(
             name="leaderboard",
             output="leaderboard",
-            inputs=("evaluation",),
+            inputs=("evaluation", "segmenter"),
             settings=_of("preset"),
             work=leaderboard.publish,
         ),

@@ -107,6 +107,7 @@ def _coco(preset: str) -> PipelineConfig:
         replace(PipelineConfig(preset=preset), segmenter=r50()),
         {
             "data.max_segments": 100,
+            "pretrain.backbone_weights": "hub",  # ImageNet
             "pretrain.batch_size": 16,
             "pretrain.epochs": 49,  # 140,350 steps of the 119/14 split
             "pretrain.schedule": "step",

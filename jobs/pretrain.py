@@ -13,19 +13,25 @@ from cluster.session import connect
 from cluster.storage import RunDir
 from jobs.config import PipelineConfig
 from jobs.history import HISTORY_FILE
+from jobs.initial_weights import staged_start
 from jobs.progress import say
 from jobs.shard import audited_training_shards, shard_classes, shard_folder, shard_index
 from jobs.stream import Shards
 from jobs.training import FINAL, train_worker
 from pading.config import to_plain
+from pading.segmenter.pretrained import write_papers
+
+START = "start"  # folder of the weights to start from, in the stage's work
 
 
 def pretrain(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Train the segmenter on seen classes; write its plain weights and the training's history.
+    """Train the segmenter on seen classes; write its plain weights, class table, provenance and the training's history.
 
     Raises:
         FileNotFoundError: if a shard or its audit is missing.
-        ValueError: if the shards are not those that the leak audit found clean, or are fewer images than one batch.
+        OSError: if the weights to start from are not there.
+        ValueError: if the shards are not those that the leak audit found clean, or are fewer images than one batch, or
+            the weights to start from are unreadable or of another architecture.
     """
     connect()
     index = audited_training_shards(config, run_dir)
@@ -36,9 +42,11 @@ def pretrain(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
             "lower --pretrain.batch-size or give more images"
         )
     say(f"  {index.num_images} images, {steps_per_epoch} steps an epoch, {config.pretrain.epochs} epochs")
+    classes = shard_classes(run_dir)
+    config, provenance = staged_start(config, classes, run_dir.work("pretrain") / START)
     settings = {
         "config": to_plain(config),
-        "classes": shard_classes(run_dir).to_json(),
+        "classes": classes.to_json(),
         "shards": Shards.of(shard_folder(config, run_dir, "train"), index),
         "validation": Shards.of(shard_folder(config, run_dir, "val"), shard_index(config, run_dir, "val")),
         "steps_per_epoch": steps_per_epoch,
@@ -48,6 +56,7 @@ def pretrain(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
         checkpoint = Path(name)
         for path in (*(checkpoint / FINAL).iterdir(), checkpoint / HISTORY_FILE):
             shutil.copyfile(path, folder / path.name)
+    write_papers(folder, classes, provenance)
     return {"images": index.num_images, "steps": steps_per_epoch * config.pretrain.epochs, **result.metrics}
 
 

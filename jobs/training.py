@@ -18,14 +18,13 @@ import torch
 
 from jobs.config import PipelineConfig
 from jobs.history import LOSS, shares
+from jobs.initial_weights import initial_segmenter
 from jobs.progress import Progress
 from jobs.stream import StreamConfig, training_batches
 from jobs.trainer import Trainer
 from jobs.validation import ValidationSet, validate
 from pading.classes import ClassTable
 from pading.config import from_plain
-from pading.randomness import generator_for
-from pading.segmenter.initialisation import initialise
 from pading.segmenter.segmenter import Segmenter
 from pading.segmenter.weights import save_segmenter
 
@@ -46,7 +45,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(pretrain.threads_per_worker)
-    segmenter = initialise(Segmenter(config.segmenter, classes.num_classes), generator_for(config.seed, "segmenter"))
+    segmenter, _ = initial_segmenter(config, classes)
     with restored_checkpoint() as folder:
         schedule = pretrain.schedule_over(steps_per_epoch)
         trainer = Trainer(config, segmenter, schedule, rank=rank, world=world, resume_from=folder)

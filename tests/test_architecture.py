@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-EDGE = {"ray", "deepspeed", "mlflow", "open_clip", "tyro"}
+EDGE = {"ray", "deepspeed", "mlflow", "open_clip", "tyro", "huggingface_hub"}
 FORBIDDEN = {
     "pading": EDGE | {"cluster", "jobs", "tuning", "torchvision", "transformers"},
     "cluster": {"pading", "jobs", "tuning", "torch", "deepspeed", "open_clip"},
@@ -17,6 +17,7 @@ FORBIDDEN = {
 }
 ONE_DOOR = {
     "deepspeed": {"jobs/zero.py"},
+    "huggingface_hub": {"jobs/hub.py"},
     "mlflow": {"cluster/tracking.py"},
     "open_clip": {"jobs/clip.py"},
     "pycocotools": {"pading/data/coco/masks.py"},
@@ -64,6 +65,9 @@ def test_a_room_imports_only_what_it_may(path: Path) -> None:
 def test_a_planted_import_is_caught() -> None:
     assert violations("pading/planted.py", "import ray") == ["pading/planted.py imports ray"]
     assert violations("jobs/planted.py", "import deepspeed") == ["jobs/planted.py imports deepspeed"]
+    assert violations("jobs/planted.py", "from huggingface_hub import snapshot_download") == [
+        "jobs/planted.py imports huggingface_hub"
+    ]
     assert violations("pading/planted.py", "import timm") == ["pading/planted.py imports timm"]
     assert violations("pading/data/planted.py", "from pading.segmenter.matcher import match") == [
         "pading/data/planted.py imports pading.segmenter.matcher"

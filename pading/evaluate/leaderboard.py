@@ -18,6 +18,12 @@ QUALITIES = ("pq", "sq", "rq", "miou", "ap50", "recall100")
 COLUMNS = tuple(f"{quality}/{side}" for quality in QUALITIES for side in SIDES)
 SORT_COLUMNS = {"panoptic": "pq/hm", "semantic": "miou/hm", "instance": "ap50/hm"}
 _ROW_FIELDS: dict[str, type] = {"task": str, "method": str, "profile": str, "seed": int, "metrics": dict}
+_OPTIONAL_FIELDS: dict[str, type] = {"intervals": dict, "leaky": bool}
+LEAKY_MARK = "†"
+LEAKY_NOTE = (
+    "† Leaky, not a zero-shot result: the segmenter started from weights that were trained on unseen classes of this "
+    "split, or that are not known not to be."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,7 @@ class Line:
     method: str
     profile: str
     num_seeds: int
+    is_leaky: bool  # in any of its seeds
     scores: dict[str, Score]
 
 
@@ -55,9 +62,12 @@ def check_rows(rows: Sequence[Any], source: str = "leaderboard") -> list[dict[st
             if type(row.get(field)) is not kind:
                 seen = f"found {row[field]!r}" if field in row else "it is missing"
                 raise ValueError(f"{where}, field {field!r}: expected {kind.__name__}, {seen}; run evaluate again")
-        unknown = sorted(row.keys() - {*_ROW_FIELDS, "intervals"})
-        if unknown:
-            raise ValueError(f"{where}, field {unknown[0]!r}: not a field; valid: {', '.join(_ROW_FIELDS)}, intervals")
+        for field, kind in _OPTIONAL_FIELDS.items():
+            if field in row and type(row[field]) is not kind:
+                raise ValueError(f"{where}, field {field!r}: expected {kind.__name__}, found {row[field]!r}")
+        fields = {**_ROW_FIELDS, **_OPTIONAL_FIELDS}
+        if unknown := sorted(row.keys() - fields.keys()):
+            raise ValueError(f"{where}, field {unknown[0]!r}: not a field; valid: {', '.join(fields)}")
         for metric, value in row["metrics"].items():
             if type(value) not in (int, float, type(None)):
                 raise ValueError(f"{where}, field 'metrics.{metric}': expected a number or null, found {value!r}")
@@ -95,6 +105,16 @@ def tables(rows: Sequence[dict[str, Any]]) -> dict[str, list[Line]]:
     }
 
 
+def marked_name(line: Line) -> str:
+    """Return the name of a line's method, with a mark where it is leaky."""
+    return f"{line.method} {LEAKY_MARK}" if line.is_leaky else line.method
+
+
+def footnotes(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what the marks in the tables of these rows mean."""
+    return [LEAKY_NOTE] if any(row.get("leaky", False) for row in rows) else []
+
+
 def shown_columns(lines: Sequence[Line]) -> list[str]:
     """Return the metrics that at least one line has, in table order."""
     return [column for column in COLUMNS if any(math.isfinite(line.scores[column].mean) for line in lines)]
@@ -104,6 +124,7 @@ def _lines(rows: Sequence[dict[str, Any]], sort_column: str) -> list[Line]:
     groups: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     for row in rows:
         groups.setdefault((row["method"], row["profile"]), []).append(row["metrics"])
+    leaky = {(row["method"], row["profile"]) for row in rows if row.get("leaky", False)}
     means = {
         key: {column: _mean_and_deviation([metrics.get(column) for metrics in group]) for column in COLUMNS}
         for key, group in groups.items()
@@ -117,6 +138,7 @@ def _lines(rows: Sequence[dict[str, Any]], sort_column: str) -> list[Line]:
             method=method,
             profile=profile,
             num_seeds=len(groups[method, profile]),
+            is_leaky=(method, profile) in leaky,
             scores={
                 column: Score(mean=mean, deviation=deviation, is_best=mean == best[column])
                 for column, (mean, deviation) in scores.items()

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pading.evaluate.leaderboard import COLUMNS, Line, Score, check_rows, shown_columns, tables, write_whole
+from pading.evaluate.leaderboard import (
+    COLUMNS,
+    Line,
+    Score,
+    check_rows,
+    footnotes,
+    marked_name,
+    shown_columns,
+    tables,
+    write_whole,
+)
 
 TERMINAL_COLUMNS = {
     "panoptic": ("pq/seen", "pq/unseen", "pq/hm", "miou/hm", "ap50/hm"),
@@ -29,6 +39,7 @@ th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--rule); text-align
 th:first-child, th:nth-child(2), td:first-child, td:nth-child(2) { text-align: left; }
 th { font-weight: 600; color: var(--faint); }
 .best { font-weight: 700; color: var(--best); }
+.warning { font-weight: 700; }
 small, figcaption { color: var(--faint); }
 figure { margin: 1rem 0; }
 img { max-width: 100%; image-rendering: pixelated; }
@@ -64,9 +75,10 @@ def markdown_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> 
         ]
         for line in lines:
             cells = [_bold(_cell(line, column), line.scores[column]) for column in columns]
-            table.append(_markdown_row([line.method, line.profile, str(line.num_seeds), *cells]))
+            table.append(_markdown_row([marked_name(line), line.profile, str(line.num_seeds), *cells]))
         parts += [f"## {task}", "\n".join(table)]
-    parts.append("\n".join(["Percent; mean ± standard deviation over seeds; hm is the harmonic mean.", *notes]))
+    legend = "Percent; mean ± standard deviation over seeds; hm is the harmonic mean."
+    parts += ["\n".join([legend, *notes]), *footnotes(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -80,6 +92,7 @@ def html_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = (), panels:
         body += [_html_row(line, columns) for line in lines]
         body.append("</table></div>")
     body.append("<p><small>Percent; mean ± standard deviation over seeds; hm is the harmonic mean.</small></p>")
+    body += [f"<p class=warning>{html.escape(note)}</p>" for note in footnotes(rows)]
     body += [f"<p>{html.escape(note)}</p>" for note in notes]
     body += [_figure(panel) for panel in panels]
     sources = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -100,7 +113,7 @@ def terminal_table(rows: Sequence[dict[str, Any]]) -> str:
         grid = [["method", "profile", "seeds", *columns]]
         for line in lines:
             cells = [_cell(line, column) + ("*" if line.scores[column].is_best else " ") for column in columns]
-            grid.append([line.method, line.profile, str(line.num_seeds), *cells])
+            grid.append([marked_name(line), line.profile, str(line.num_seeds), *cells])
         widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
         text = [
             "  ".join(
@@ -110,7 +123,7 @@ def terminal_table(rows: Sequence[dict[str, Any]]) -> str:
             for row in grid
         ]
         parts.append("\n".join([task, *(line.rstrip() for line in text)]))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *footnotes(rows)])
 
 
 def _cell(line: Line, column: str) -> str:
@@ -130,7 +143,7 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _html_row(line: Line, columns: Sequence[str]) -> str:
-    names = "".join(f"<td>{html.escape(text)}</td>" for text in (line.method, line.profile, str(line.num_seeds)))
+    names = "".join(f"<td>{html.escape(text)}</td>" for text in (marked_name(line), line.profile, str(line.num_seeds)))
     scores = "".join(
         f"<td{' class=best' if line.scores[column].is_best else ''}>{_cell(line, column)}</td>" for column in columns
     )

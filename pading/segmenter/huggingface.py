@@ -5,7 +5,8 @@ Read and written here without transformers. Images differ: theirs come normalise
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pading.segmenter.segmenter import Segmenter, SegmenterConfig, r50
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 BOTTLENECK_WIDTHS = (256, 512, 1024, 2048)
+NUMBERED = re.compile(r"(label|class)[ _-]?\d+", re.IGNORECASE)  # what a class is called that nobody has named
 # What our network does not vary, and transformers' default for each: it leaves defaults out of its files.
 FIXED = {
     "activation_function": "relu",
@@ -58,14 +60,16 @@ def load_huggingface(folder: Path) -> Segmenter:
     return segmenter.eval()
 
 
-def save_huggingface(folder: Path, segmenter: Segmenter) -> None:
-    """Write a segmenter such that transformers' `from_pretrained(folder)` reads it.
+def save_huggingface(folder: Path, segmenter: Segmenter, names: Sequence[str]) -> None:
+    """Write a segmenter and the names of its classes such that transformers' `from_pretrained(folder)` reads them.
 
     Raises:
-        ValueError: if transformers has no such Mask2Former.
+        ValueError: if transformers has no such Mask2Former, or there is not one name a class.
     """
+    if len(names) != segmenter.num_classes:
+        raise ValueError(f"{len(names)} names for a segmenter of {segmenter.num_classes} classes; give one a class")
     state = state_to_huggingface(segmenter.state_dict(), segmenter.config)
-    description = config_to_huggingface(segmenter.config, segmenter.num_classes)
+    description = config_to_huggingface(segmenter.config, names)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(state, folder / f".{WEIGHTS_FILE}.partial", metadata={"format": "pt"})
     (folder / f".{CONFIG_FILE}.partial").write_text(json.dumps(description, indent=2) + "\n")
@@ -134,9 +138,8 @@ def config_from_huggingface(described: Mapping[str, Any]) -> SegmenterConfig:
     return override(r50(), changes)
 
 
-def config_to_huggingface(config: SegmenterConfig, num_classes: int) -> dict[str, Any]:
-    """Return the `config.json` of a segmenter, its classes named by number."""
-    names = {str(index): f"class {index}" for index in range(num_classes)}
+def config_to_huggingface(config: SegmenterConfig, names: Sequence[str]) -> dict[str, Any]:
+    """Return the `config.json` of a segmenter of these classes."""
     return {
         "architectures": ["Mask2FormerForUniversalSegmentation"],
         "model_type": "mask2former",
@@ -151,9 +154,26 @@ def config_to_huggingface(config: SegmenterConfig, num_classes: int) -> dict[str
         "decoder_layers": config.decoder_layers + 1,  # theirs counts the learned queries as a layer
         "num_attention_heads": config.heads,
         "dim_feedforward": config.feedforward_width,
-        "id2label": names,
-        "label2id": {name: int(index) for index, name in names.items()},
+        "id2label": {str(index): name for index, name in enumerate(names)},
+        "label2id": {name: index for index, name in enumerate(names)},
     }
+
+
+def names_from_huggingface(described: Mapping[str, Any], num_classes: int) -> tuple[str, ...] | None:
+    """Return the class names in a `config.json`, or None where it names none, or by number only as LABEL_0 does.
+
+    Raises:
+        ValueError: if `id2label` does not name every class.
+    """
+    labels = described.get("id2label")
+    if labels is None:
+        return None
+    if not isinstance(labels, dict) or {*labels} != {str(index) for index in range(num_classes)}:
+        raise ValueError(f"id2label does not name the classes 0 to {num_classes - 1}, which its weights have")
+    names = tuple(labels[str(index)] for index in range(num_classes))
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValueError("id2label has a name that is empty or no text")
+    return None if any(NUMBERED.fullmatch(name) for name in names) else names
 
 
 def _backbone_name(described: Mapping[str, Any]) -> str:

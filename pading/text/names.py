@@ -73,6 +73,30 @@ def pick_by_name(names: Sequence[str], wanted: Sequence[str], source: str) -> li
     return [rows[0] for rows in found.values()]
 
 
+def spoken_forms(name: str) -> frozenset[str]:
+    """Return all that a class may be called, each synonym without suffixes, case, hyphens and underscores.
+
+    Two names with a form in common mean one class: "tree-merged" and "Tree", "cow" and "cow, cattle".
+    """
+    plain = " ".join(name.casefold().split()).replace("_", "-")
+    forms = (" ".join(clean_name(synonym.strip()).split()) for synonym in plain.split(","))
+    return frozenset(form for form in forms if form)
+
+
+def match_rows(names: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
+    """Return the row of each wanted name: the one spelled exactly so, or else the only one that means the same."""
+    exact, spoken = defaultdict(list), defaultdict(set)
+    for row, name in enumerate(names):
+        exact[name].append(row)
+        for form in spoken_forms(name):
+            spoken[form].add(row)
+    found = [
+        exact.get(name) or frozenset[int]().union(*(spoken.get(form, ()) for form in spoken_forms(name)))
+        for name in wanted
+    ]
+    return [next(iter(rows)) if len(rows) == 1 else None for rows in found]
+
+
 def _names_of(content: Any) -> tuple[str, ...] | None:
     """Return the names in a JSON list, or None if it is no list of names."""
     if not isinstance(content, list):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pading.evaluate.leaderboard import check_rows, read_leaderboard, tables
+from pading.evaluate.leaderboard import LEAKY_NOTE, check_rows, read_leaderboard, tables
 from pading.evaluate.leaderboard_pages import html_page, markdown_page, terminal_table, write_leaderboard
 
 
@@ -122,6 +122,9 @@ def test_an_empty_leaderboard_is_still_a_page(tmp_path: Path):
         ({"task": None}, r"row 1, field 'task': expected str, found None"),
         ({"metrics": {"pq/hm": "high"}}, r"row 1, field 'metrics\.pq/hm': expected a number or null, found 'high'"),
         ({"colour": 1}, r"row 1, field 'colour': not a field; valid: task, method"),
+        ({"leaky": "true"}, r"row 1, field 'leaky': expected bool, found 'true'"),
+        ({"leaky": 1}, r"row 1, field 'leaky': expected bool, found 1"),
+        ({"intervals": []}, r"row 1, field 'intervals': expected dict, found \[\]"),
         ({"method": "gmmn"}, r"row 1, field 'seed': \('panoptic', 'gmmn', 'best', 0\) occurs twice"),
     ],
 )
@@ -151,6 +154,27 @@ def test_a_file_that_is_no_leaderboard_is_refused(tmp_path: Path, text: str, mes
     (tmp_path / "leaderboard.json").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_leaderboard(tmp_path / "leaderboard.json")
+
+
+LEAKY = [{**ROWS[0], "leaky": True}, {**ROWS[1], "leaky": False}, ROWS[2]]
+
+
+def test_a_leaky_row_marks_its_line_in_every_form(tmp_path: Path):
+    write_leaderboard(tmp_path, LEAKY)
+    assert read_leaderboard(tmp_path / "leaderboard.json") == LEAKY
+    assert [(line.method, line.is_leaky) for line in tables(LEAKY)["panoptic"]] == [("pading", False), ("gmmn", True)]
+    markdown, page = markdown_page(LEAKY), html_page(LEAKY)
+    assert "| gmmn † | best | 2 |" in markdown
+    assert "| pading | best | 1 |" in markdown
+    assert markdown.endswith(f"{LEAKY_NOTE}\n")
+    assert "<td>gmmn †</td>" in page
+    assert f"<p class=warning>{LEAKY_NOTE}</p>" in page
+    assert [line.split()[:2] for line in terminal_table(LEAKY).splitlines()[2:4]] == [["pading", "best"], ["gmmn", "†"]]
+    assert terminal_table(LEAKY).endswith(LEAKY_NOTE)
+
+
+def test_a_leaderboard_without_leaks_has_no_mark():
+    assert "†" not in markdown_page(ROWS) + html_page(ROWS) + terminal_table(ROWS)
 
 
 def test_nothing_is_written_when_a_row_is_wrong(tmp_path: Path):

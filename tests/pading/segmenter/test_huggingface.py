@@ -15,6 +15,7 @@ from pading.segmenter.huggingface import (
     config_from_huggingface,
     config_to_huggingface,
     load_huggingface,
+    names_from_huggingface,
     save_huggingface,
     state_from_huggingface,
     state_to_huggingface,
@@ -27,6 +28,7 @@ from pading.segmenter.torchvision_on_cpu import make_torchvision_importable
 
 NUM_CLASSES, POINTS, BATCH, STAGES = 7, 1000, 2, ["stage1", "stage2", "stage3", "stage4"]
 HEIGHT_PX, WIDTH_PX = 96, 128
+NAMES = ("cat", "dog", "cow", "tree-merged", "sky", "sea", "road")
 # Which points are uncertain is tested by itself: between candidates of nearly the same logit rounding chooses.
 SETTINGS = {"num_labels": NUM_CLASSES, "train_num_points": POINTS, "importance_sample_ratio": 0.0}
 
@@ -192,8 +194,9 @@ def gradients_under_our_names(peer: Peer, folder: Path) -> dict[str, torch.Tenso
 
 
 def test_a_folder_of_ours_is_read_by_transformers(peer, pixels, tmp_path):
-    save_huggingface(tmp_path, peer.ours)
+    save_huggingface(tmp_path, peer.ours, NAMES)
     again = type(peer.theirs).from_pretrained(tmp_path).eval()
+    assert again.config.id2label == dict(enumerate(NAMES))
     images = normalised(peer.ours, pixels[:1])
     with torch.no_grad():
         mine, other = peer.theirs(images), again(images)
@@ -220,7 +223,7 @@ def test_names_are_one_to_one_in_both_directions(small):
     again = state_from_huggingface(theirs, small.config)
     assert again.keys() == small.state_dict().keys()
     assert all(torch.equal(tensor, small.state_dict()[name]) for name, tensor in again.items())
-    assert config_from_huggingface(config_to_huggingface(small.config, NUM_CLASSES)) == small.config
+    assert config_from_huggingface(config_to_huggingface(small.config, NAMES)) == small.config
 
 
 @pytest.mark.parametrize(
@@ -255,7 +258,7 @@ def test_tensors_that_do_not_fit_are_named(small, change, message):
     ],
 )
 def test_settings_that_this_network_does_not_have_are_named(small, change, message):
-    described = config_to_huggingface(small.config, NUM_CLASSES)
+    described = config_to_huggingface(small.config, NAMES)
     change(described)
     with pytest.raises(ValueError, match=message):
         config_from_huggingface(described)
@@ -269,7 +272,7 @@ def test_a_configuration_that_describes_nothing_is_refused(tmp_path, text):
 
 
 def test_files_that_are_missing_damaged_or_of_another_shape_are_named(small, tmp_path):
-    save_huggingface(tmp_path, small)
+    save_huggingface(tmp_path, small, NAMES)
     path = tmp_path / "model.safetensors"
     state = load_file(path)
     state["model.transformer_module.level_embed.weight"] = torch.zeros(4, 32)
@@ -293,3 +296,31 @@ def test_a_segmenter_that_is_no_mask2former_is_not_exported():
         state_to_huggingface({}, tiny())
     with pytest.raises(ValueError, match="'convnext_atto' has no counterpart"):
         state_to_huggingface({}, replace(r50(), backbone="convnext_atto"))
+
+
+def test_there_is_a_name_for_each_class(small, tmp_path):
+    with pytest.raises(ValueError, match="6 names for a segmenter of 7 classes; give one a class"):
+        save_huggingface(tmp_path, small, NAMES[:-1])
+    assert names_from_huggingface(config_to_huggingface(small.config, NAMES), NUM_CLASSES) == NAMES
+
+
+@pytest.mark.parametrize(
+    "labels", [None, {"0": "LABEL_0", "1": "LABEL_1"}, {"0": "cat", "1": "LABEL_1"}, {"0": "class 0", "1": "class 1"}]
+)
+def test_numbers_are_no_names(labels):
+    assert names_from_huggingface({"id2label": labels}, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"0": "cat"}, "does not name the classes 0 to 1"),
+        ({"0": "cat", "2": "dog"}, "does not name the classes 0 to 1"),
+        (["cat", "dog"], "does not name the classes 0 to 1"),
+        ({"0": "cat", "1": 7}, "empty or no text"),
+        ({"0": "cat", "1": " "}, "empty or no text"),
+    ],
+)
+def test_labels_that_do_not_name_the_classes_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        names_from_huggingface({"id2label": labels}, 2)

@@ -6,7 +6,7 @@ import pytest
 
 from pading.data.errors import DataError, MissingFileError
 from pading.splits.coco_classes import coco_instances_65_15, coco_panoptic_119_14, coco_stuff_156_15
-from pading.text.names import pick_by_name, read_names
+from pading.text.names import match_rows, pick_by_name, read_names, spoken_forms
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,27 @@ def test_merged_panoptic_names_find_their_coco_stuff_word(real_data: Path):
     respelled = {name: other for name, other in found.items() if name != other}
     assert len(respelled) == 17
     assert (respelled["tree-merged"], respelled["wall-other-merged"]) == ("tree", "wall-other")
+
+
+@pytest.mark.parametrize(
+    ("name", "forms"),
+    [
+        ("tree-merged", {"tree"}),
+        (" Wall_other_merged", {"wall"}),
+        ("airplane,  Aeroplane", {"airplane", "aeroplane"}),
+        ("traffic light", {"traffic light"}),
+        ("traffic-light", {"traffic light"}),
+        (" , ", set()),
+    ],
+)
+def test_the_forms_of_a_name_are_free_of_spelling(name: str, forms: set[str]) -> None:
+    assert spoken_forms(name) == forms
+
+
+def test_rows_are_matched_by_spelling_first_and_else_by_the_only_meaning() -> None:
+    names = ["door-stuff", "door", "tree", "cow, cattle", "Wall-tile", "wall tile"]
+    wanted = ["door", "door-stuff", "tree-merged", "Cow", "wall-tile", "door-other", "giraffe"]
+    # "wall-tile" and "door-other" could each be two rows
+    assert match_rows(names, wanted) == [1, 0, 2, 3, None, None, None]
+    assert match_rows(["cow", "cow"], ["cow"]) == [None]
+    assert match_rows([], ["cow"]) == [None]
