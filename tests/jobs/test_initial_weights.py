@@ -16,7 +16,6 @@ from torch import nn
 from cluster.storage import file_digest
 from jobs.config import PipelineConfig, PretrainConfig
 from jobs.initial_weights import check_architecture, initial_segmenter, outside_files, staged_start
-from jobs.pretrain import build_engine
 from pading.classes import ClassTable
 from pading.config import override
 from pading.randomness import generator_for
@@ -194,8 +193,6 @@ def test_a_staged_start_is_the_same_start_and_needs_its_source_no_more(
     assert staged.pretrain.init_from == str(tmp_path / "work" / "start")
     shutil.rmtree(folder)
     assert is_equal(initial_segmenter(staged, CLASSES)[0], wanted)
-    _, segmenter = build_engine(override(staged, {"pretrain.strategy": "ddp", "pretrain.workers": 1}), CLASSES)
-    assert is_equal(segmenter, wanted)
     before = capsys.readouterr().out
     assert before.count("WARNING: NOT A ZERO-SHOT RUN: it was trained on 1 of 1 unseen classes (cow)") == 1
     assert "the class head keeps the rows of 2 of 3 seen classes" in before
