@@ -169,7 +169,9 @@ def test_the_same_candidates_are_uncertain(peer):
     theirs = criterion.sample_points_using_uncertainty(logits[:, None], *settings)
     torch.manual_seed(5)
     candidates, uniform = torch.rand(6, 3 * POINTS, 2), torch.rand(6, POINTS // 4, 2)
-    ours = torch.cat([uncertain_points(logits, candidates, 3 * POINTS // 4), uniform], dim=1)
+    alone = zip(logits.split(1), candidates, strict=True)  # their masks have candidates of their own
+    uncertain = torch.cat([uncertain_points(mask, its_own, 3 * POINTS // 4) for mask, its_own in alone])
+    ours = torch.cat([uncertain, uniform], dim=1)
     for mine, other in zip(ours.tolist(), theirs.tolist(), strict=True):
         assert sorted(mine) == sorted(other)
 
