@@ -33,7 +33,9 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, cells: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         product = F.linear(cells, weight, bias)
         ctx.save_for_backward(cells, weight)
-        return product.new_empty(0).set_(product.permute(0, 3, 1, 2))
+        maps = product.permute(0, 3, 1, 2)
+        owner: Tensor = product.new_empty(0)
+        return owner.set_(product.untyped_storage(), maps.storage_offset(), maps.shape, maps.stride())
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -21,7 +21,7 @@ from pading.segmenter.huggingface import (
 )
 from pading.segmenter.matcher import LossWeights, matching_cost_at_points, solve
 from pading.segmenter.points import uncertain_points
-from pading.segmenter.segmenter import Segmenter, r50, swin_t, tiny
+from pading.segmenter.segmenter import Prediction, Segmenter, r50, swin_t, tiny
 from pading.segmenter.targets import Targets, targets_from_batch
 from pading.segmenter.torchvision_on_cpu import make_torchvision_importable
 
@@ -180,8 +180,8 @@ def test_the_same_candidates_are_uncertain(peer):
 def costs_at(prediction, targets, image, points):
     one = slice(image, image + 1)
     single = Targets(targets.classes[one], targets.masks[one], targets.valid[one], targets.image_ids[one])
-    logits = prediction.class_logits[None, one], [prediction.mask_logits[one]]
-    return matching_cost_at_points(*logits, single, LossWeights(), points)
+    parts = prediction.query_embeddings[one], prediction.class_logits[one], prediction.mask_logits[one]
+    return matching_cost_at_points([Prediction(*parts)], single, LossWeights(), points)
 
 
 def gradients_under_our_names(peer: Peer, folder: Path) -> dict[str, torch.Tensor]:
