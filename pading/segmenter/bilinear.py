@@ -14,6 +14,7 @@ from torch import Tensor
 
 BEFORE, BEHIND = 1, 2  # rows and columns of zeros around a map: all that a place outside of it can touch
 PADDING = BEFORE + BEHIND
+MODE_SUM = 0  # of bags, as torch's own operators count
 
 
 class Corners(NamedTuple):
@@ -82,16 +83,21 @@ class _Bags(torch.autograd.Function):
         (gradient,) = gradients
         of_table = of_weights = None
         if ctx.needs_input_grad[0]:
-            readers = rows.flatten().argsort()
-            counts = rows.flatten().bincount(minlength=len(table))
-            starts = counts.cumsum(0) - counts
+            ordered, readers = rows.flatten().sort()
+            # Where the readers of each row start; bincount would wait for the device to tell the length of its result.
+            starts = torch.searchsorted(ordered, torch.arange(len(table), dtype=rows.dtype, device=rows.device))
             amounts = weights.flatten()[readers]
             of_table = F.embedding_bag(
                 readers // rows.shape[1], gradient.contiguous(), starts, per_sample_weights=amounts, mode="sum"
             )
         if ctx.needs_input_grad[2]:
-            with torch.enable_grad():
-                again = weights.detach().requires_grad_()
-                read = F.embedding_bag(rows, table.detach(), per_sample_weights=again, mode="sum")
-            (of_weights,) = torch.autograd.grad(read, again, gradient)
+            bags = torch.arange(len(rows), dtype=rows.dtype, device=rows.device)
+            of_weights = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+                gradient.contiguous(),
+                table,
+                rows.flatten(),
+                bags * rows.shape[1],
+                bags[:, None].expand_as(rows).flatten(),
+                MODE_SUM,
+            ).view_as(weights)
         return of_table, None, of_weights

@@ -81,7 +81,11 @@ def cell_loss(cell_logits: Float[Tensor, "B K h2 w2"], targets: Targets) -> Floa
     """
     height, width = cell_logits.shape[-2:]
     shares = F.adaptive_avg_pool2d(targets.masks, (height, width)).flatten(2)  # (B, M, h2 w2)
-    mean = shares @ cell_logits.float().flatten(2).transpose(1, 2) / shares.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    mean = (
+        shares
+        @ at_least_float32(cell_logits).flatten(2).transpose(1, 2)
+        / shares.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    )
     exists = targets.is_segment
     return F.cross_entropy(mean[exists], targets.classes[exists], reduction="sum")
 
@@ -124,18 +128,17 @@ def match_predictions(
     Raises:
         ValueError: as `criterion`.
     """
-    class_logits = at_least_float32(torch.stack([prediction.class_logits for prediction in predictions]))
-    device = class_logits.device
+    device = predictions[-1].class_logits.device
     with torch.autocast(device.type, enabled=False):
         if not config.num_points:
+            class_logits = at_least_float32(torch.stack([prediction.class_logits for prediction in predictions]))
             mask_logits = at_least_float32(torch.stack([prediction.mask_logits for prediction in predictions]))
             query = match(class_logits, mask_logits, targets, config.weights)
             return Matches(whole_pairs(mask_logits, query), None)
         if generator is None:
             raise ValueError(f"{config.num_points} points need a generator to draw them from; pass one")
-        masks = [prediction.mask_logits.detach() for prediction in predictions]
         uniform = uniform_points(config.num_points, device, generator)
-        pairs = matched_pairs(predictions, match_at_points(class_logits, masks, targets, config.weights, uniform))
+        pairs = matched_pairs(predictions, match_at_points(predictions, targets, config.weights, uniform))
         points = importance_points(
             pairs.logits.detach(),
             targets.valid[pairs.image],

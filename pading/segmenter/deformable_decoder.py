@@ -24,7 +24,7 @@ class EncoderLayer(nn.Module):
         self.attention = DeformableAttention(width, heads, levels, points)
         self.attention_norm = nn.LayerNorm(width)
         self.feedforward = nn.Sequential(
-            nn.Linear(width, feedforward_width), nn.ReLU(inplace=True), nn.Linear(feedforward_width, width)
+            nn.Linear(width, feedforward_width), nn.ReLU(), nn.Linear(feedforward_width, width)
         )
         self.feedforward_norm = nn.LayerNorm(width)
 

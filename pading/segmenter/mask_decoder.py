@@ -40,7 +40,7 @@ class DecoderLayer(nn.Module):
         self.self_attention = Attention(width, heads)
         self.self_norm = nn.LayerNorm(width)
         self.feedforward = nn.Sequential(
-            nn.Linear(width, feedforward_width), nn.ReLU(inplace=True), nn.Linear(feedforward_width, width)
+            nn.Linear(width, feedforward_width), nn.ReLU(), nn.Linear(feedforward_width, width)
         )
         self.feedforward_norm = nn.LayerNorm(width)
 
@@ -91,9 +91,9 @@ class MaskDecoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.mask_embedding = nn.Sequential(
             nn.Linear(width, width),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(width, width),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(width, width),
         )
 

@@ -4,7 +4,7 @@ Axes: L predictions (layers), B images, Q queries, K classes, M segments of an i
 or points.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,28 +54,22 @@ def matching_cost(
 
 
 def matching_cost_at_points(
-    class_logits: Float[Tensor, "L B Q K+1"],
-    mask_logits: Sequence[Float[Tensor, "B Q h w"]],
-    targets: Targets,
-    weights: LossWeights,
-    points: Float[Tensor, "P 2"],
+    predictions: Sequence[Prediction], targets: Targets, weights: LossWeights, points: Float[Tensor, "P 2"]
 ) -> Float[Tensor, "L B Q M"]:
     """Return the cost of giving every segment to every query, from the same points of all masks.
 
-    Image by image: the maps of all layers at the points are larger than the maps, and needed for a moment only.
+    Image by image: the logits of all layers at the points are larger than the maps, and needed for a moment only.
     """
+    class_logits = torch.stack([prediction.class_logits for prediction in predictions])
     layers, batch, queries, _ = class_logits.shape
     costs = []
     for image in range(batch):
         one = slice(image, image + 1)
-        maps = at_least_float32(torch.stack([layer[image] for layer in mask_logits])).flatten(0, 1)
         masks = sample_together(targets.masks[image], points).T  # (M, P)
         valid = sample_labelled(targets.valid[one], points[None])  # (1, P)
         columns = torch.cat([masks, valid])
-        table, size = table_of(maps), (maps.shape[1], maps.shape[2])
-        sums = [maps.new_zeros(rows, len(maps)) for rows in (1, len(masks), len(columns))]
-        for part in torch.split(torch.arange(len(points), device=points.device), POINTS_AT_ONCE):
-            logits = sample_table(table, size, points[part])  # (some points, L Q)
+        sums = [masks.new_zeros(rows, layers * queries) for rows in (1, len(masks), len(columns))]
+        for part, logits in logits_at_points(predictions, image, points):
             sums[0] += valid[:, part] @ F.softplus(logits)
             sums[1] += masks[:, part] @ logits
             sums[2] += columns[:, part] @ logits.sigmoid_()
@@ -92,6 +86,35 @@ def matching_cost_at_points(
         )
         costs.append(cost)
     return torch.cat(costs, dim=1)
+
+
+def logits_at_points(
+    predictions: Sequence[Prediction], image: int, points: Float[Tensor, "P 2"]
+) -> Iterator[tuple[slice, Float[Tensor, "some LQ"]]]:
+    """Yield parts of the points with the mask logits of all layers and queries of an image there.
+
+    Interpolation commutes with the product of features and mask embeddings: the product is made where there are fewer
+    places, at the cells or at the points, and of large images no logits exist but those at the points of a part.
+    """
+    features, embeddings = predictions[-1].mask_features, [prediction.mask_embeddings for prediction in predictions]
+    kernels = None
+    if features is None or any(part is None for part in embeddings):
+        maps = at_least_float32(torch.stack([prediction.mask_logits[image] for prediction in predictions])).flatten(
+            0, 1
+        )
+        table = table_of(maps)
+    else:
+        maps = at_least_float32(features[image])
+        table = table_of(maps)
+        kernels = (
+            at_least_float32(torch.stack([part[image] for part in embeddings if part is not None])).flatten(0, 1).T
+        )
+        if len(table) <= len(points):
+            table, kernels = table @ kernels, None
+    for first in range(0, len(points), POINTS_AT_ONCE):
+        part = slice(first, first + POINTS_AT_ONCE)
+        read = sample_table(table, (maps.shape[1], maps.shape[2]), points[part])
+        yield part, read if kernels is None else read @ kernels
 
 
 def cost_of_sums(
@@ -149,18 +172,14 @@ def match(
 
 @torch.no_grad()
 def match_at_points(
-    class_logits: Float[Tensor, "L B Q K+1"],
-    mask_logits: Sequence[Float[Tensor, "B Q h w"]],
-    targets: Targets,
-    weights: LossWeights,
-    points: Float[Tensor, "P 2"],
+    predictions: Sequence[Prediction], targets: Targets, weights: LossWeights, points: Float[Tensor, "P 2"]
 ) -> Int[Tensor, "L B M"]:
     """Return the query of each segment in each layer, -1 where none, by points of the maps (Mask2Former).
 
     Raises:
         ValueError: if a cost is not finite; names the images.
     """
-    return solve(matching_cost_at_points(class_logits, mask_logits, targets, weights, points), targets)
+    return solve(matching_cost_at_points(predictions, targets, weights, points), targets)
 
 
 def solve(cost: Float[Tensor, "L B Q M"], targets: Targets) -> Int[Tensor, "L B M"]:

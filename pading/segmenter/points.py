@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pading.segmenter.bilinear import corners, padded_rows, read_bags, shares, steps
 
-MASKS_AT_ONCE = 128  # bounds the memory of the candidates, three times as many as points
+MASKS_AT_ONCE = 128  # bounds the memory of logits at the candidates, three times as many as points
 CERTAIN = 1e4  # a logit nowhere near an outline
 
 
@@ -45,12 +45,11 @@ def sample_table(
 
 
 def uncertain_points(
-    logits: Float[Tensor, "N h w"], candidates: Float[Tensor, "N O 2"], num_points: int
+    logits: Float[Tensor, "N h w"], candidates: Float[Tensor, "O 2"], num_points: int
 ) -> Float[Tensor, "N P 2"]:
-    """Return, of each mask's candidates, the `num_points` where its logit is nearest to 0 (PointRend)."""
-    certainty = sample(logits, candidates).abs()
-    chosen = certainty.topk(num_points, dim=1, largest=False, sorted=False).indices
-    return candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
+    """Return for each mask the `num_points` candidates where its logit is nearest to 0 (PointRend)."""
+    certainty = sample_together(logits, candidates).abs_().T.contiguous()  # (N, O)
+    return candidates[certainty.topk(num_points, dim=1, largest=False, sorted=False).indices]
 
 
 def importance_points(
@@ -62,21 +61,21 @@ def importance_points(
     oversample: float,
     importance: float,
 ) -> Float[Tensor, "N P 2"]:
-    """Return random points of every mask: a share `importance` of them uncertain, the others uniform.
+    """Return random points for every mask: a share `importance` of them uncertain, the others uniform.
 
     Uncertain ones are the best of `oversample * num_points` uniform candidates. Where nothing is labelled there is
-    nothing to be uncertain about.
+    nothing to be uncertain about. All masks choose among the same candidates and share the uniform points, so what is
+    drawn does not depend on which masks there are: workers, or parts of a batch, whose generators agree come to the
+    loss of the whole.
     """
     device = logits.device
     generator = generator_on(device, generator)
-    num_uncertain, num_candidates = int(importance * num_points), int(oversample * num_points)
+    num_uncertain = int(importance * num_points)
+    candidates = torch.rand(int(oversample * num_points), 2, generator=generator, device=device)
+    uniform = torch.rand(num_points - num_uncertain, 2, generator=generator, device=device)
     outlines = logits.masked_fill(valid == 0, CERTAIN)
-    chosen = []
-    for some in torch.split(outlines, MASKS_AT_ONCE):
-        candidates = torch.rand(len(some), num_candidates, 2, generator=generator, device=device)
-        uniform = torch.rand(len(some), num_points - num_uncertain, 2, generator=generator, device=device)
-        chosen.append(torch.cat([uncertain_points(some, candidates, num_uncertain), uniform], dim=1))
-    return torch.cat(chosen)
+    uncertain = [uncertain_points(some, candidates, num_uncertain) for some in torch.split(outlines, MASKS_AT_ONCE)]
+    return torch.cat([torch.cat(uncertain), uniform.expand(len(logits), -1, -1)], dim=1)
 
 
 def uniform_points(num_points: int, device: torch.device, generator: torch.Generator) -> Float[Tensor, "P 2"]:

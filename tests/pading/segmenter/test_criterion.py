@@ -208,6 +208,22 @@ def test_points_come_from_the_generator_alone(predictions, targets):
     assert first["mask"].item() == again["mask"].item() != other["mask"].item()
 
 
+def test_parts_of_a_batch_with_one_seed_average_to_the_whole(predictions, targets):
+    config = CriterionConfig(num_points=60)
+    whole = criterion(predictions, targets, targets.num_masks, config, generator())
+    for size in (1, 2):
+        parts = [slice(first, first + size) for first in range(0, 4, size)]
+        losses = [
+            criterion(
+                images(predictions, p), targets_of(targets, p), targets.num_masks / len(parts), config, generator()
+            )
+            for p in parts
+        ]
+        for name in whole:
+            mean = sum(part[name] for part in losses) / len(parts)
+            torch.testing.assert_close(mean, whole[name], rtol=1e-5, atol=0)
+
+
 def test_batches_without_segments_have_only_a_class_loss_at_points(predictions):
     for room in (0, 2):
         empty = targets_from_batch(

@@ -22,7 +22,7 @@ from pading.segmenter.huggingface import (
 )
 from pading.segmenter.matcher import LossWeights, matching_cost_at_points, solve
 from pading.segmenter.points import uncertain_points
-from pading.segmenter.segmenter import Segmenter, r50, swin_t, tiny
+from pading.segmenter.segmenter import Prediction, Segmenter, r50, swin_t, tiny
 from pading.segmenter.targets import Targets, targets_from_batch
 from pading.segmenter.torchvision_on_cpu import make_torchvision_importable
 
@@ -171,7 +171,9 @@ def test_the_same_candidates_are_uncertain(peer):
     theirs = criterion.sample_points_using_uncertainty(logits[:, None], *settings)
     torch.manual_seed(5)
     candidates, uniform = torch.rand(6, 3 * POINTS, 2), torch.rand(6, POINTS // 4, 2)
-    ours = torch.cat([uncertain_points(logits, candidates, 3 * POINTS // 4), uniform], dim=1)
+    alone = zip(logits.split(1), candidates, strict=True)  # their masks have candidates of their own
+    uncertain = torch.cat([uncertain_points(mask, its_own, 3 * POINTS // 4) for mask, its_own in alone])
+    ours = torch.cat([uncertain, uniform], dim=1)
     for mine, other in zip(ours.tolist(), theirs.tolist(), strict=True):
         assert sorted(mine) == sorted(other)
 
@@ -180,8 +182,8 @@ def test_the_same_candidates_are_uncertain(peer):
 def costs_at(prediction, targets, image, points):
     one = slice(image, image + 1)
     single = Targets(targets.classes[one], targets.masks[one], targets.valid[one], targets.image_ids[one])
-    logits = prediction.class_logits[None, one], [prediction.mask_logits[one]]
-    return matching_cost_at_points(*logits, single, LossWeights(), points)
+    parts = prediction.query_embeddings[one], prediction.class_logits[one], prediction.mask_logits[one]
+    return matching_cost_at_points([Prediction(*parts)], single, LossWeights(), points)
 
 
 def gradients_under_our_names(peer: Peer, folder: Path) -> dict[str, torch.Tensor]:

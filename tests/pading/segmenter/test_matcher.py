@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import linear_sum_assignment
 
-from pading.segmenter.matcher import LossWeights, assign, match, match_final, matching_cost
+from pading.segmenter.matcher import (
+    LossWeights,
+    assign,
+    match,
+    match_final,
+    matching_cost,
+    matching_cost_at_points,
+)
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import targets_from_batch
 from tests.references.segmenter_loops import cost_matrix
@@ -99,3 +106,15 @@ def test_weights_scale_their_own_term(predictions, targets):
     costs = [matching_cost(class_logits, mask_logits, targets, part) for part in parts]
     total = matching_cost(class_logits, mask_logits, targets, LossWeights())
     torch.testing.assert_close(2 * costs[0] + 5 * costs[1] + 5 * costs[2], total)
+
+
+@pytest.mark.parametrize("num_points", [20, 5000])  # fewer and more than a table of 16 x 16 cells has rows
+@torch.no_grad()
+def test_costs_at_points_are_the_same_from_embeddings_and_from_maps(segmenter, targets, num_points):
+    random = torch.Generator().manual_seed(3)
+    large = dataclasses.replace(targets, masks=targets.masks.repeat(1, 1, 4, 4), valid=targets.valid.repeat(1, 4, 4))
+    made = segmenter(torch.randint(0, 256, (4, 3, 64, 64), generator=random, dtype=torch.uint8))
+    bare = [dataclasses.replace(prediction, mask_embeddings=None, mask_features=None) for prediction in made]
+    points = torch.rand(num_points, 2, generator=random)
+    mine, other = (matching_cost_at_points(p, large, LossWeights(), points) for p in (made, bare))
+    torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)

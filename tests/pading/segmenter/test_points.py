@@ -33,7 +33,7 @@ def test_sampling_together_equals_sampling_each_map():
 def test_uncertain_points_are_the_candidates_nearest_to_the_outline():
     step = torch.linspace(-3, 3, 7).expand(1, 7, 7)  # the logit is 0 at x = 1/2
     x = torch.tensor([0.1, 0.45, 0.8, 0.52, 0.3])
-    candidates = torch.stack([x, torch.full_like(x, 0.5)], dim=1)[None]
+    candidates = torch.stack([x, torch.full_like(x, 0.5)], dim=1)
     chosen = uncertain_points(step, candidates, 2)
     assert sorted(chosen[0, :, 0].tolist()) == pytest.approx([0.45, 0.52])
 
@@ -55,7 +55,15 @@ def test_more_masks_than_fit_at_once_are_drawn_alike():
     logits = torch.linspace(-30, 30, 8).expand(300, 8, 8)
     points = draw(logits, num_points=20)
     assert points.shape == (300, 20, 2)
-    assert len(points[:, 0].unique(dim=0)) == 300
+    assert len(points.sort(dim=1).values.unique(dim=0)) == 1
+
+
+def test_points_of_a_mask_do_not_depend_on_the_others():
+    logits = torch.randn(5, 8, 8, generator=generator(2))
+    together = draw(logits, num_points=40)
+    assert len(together.unique(dim=0)) == 5
+    for index in range(5):
+        assert torch.equal(draw(logits[index : index + 1], num_points=40)[0], together[index])
 
 
 def test_nothing_is_uncertain_where_nothing_is_labelled():
