@@ -16,6 +16,7 @@ from jobs.history import History, mean_over_ranks
 from jobs.timing import Stopwatch
 from pading.data.views.batch import Batch
 from pading.randomness import derive_seed, generator_for
+from pading.segmenter.acceleration import accelerate
 from pading.segmenter.criterion import losses_of_pairs, match_predictions
 from pading.segmenter.optimisation import ScheduleConfig, adamw, learning_rate_factor
 from pading.segmenter.segmenter import Segmenter
@@ -39,6 +40,7 @@ class Trainer:
         settings = config.pretrain
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.segmenter = segmenter.to(self.device)
+        accelerate(segmenter, checkpoint_activations=settings.checkpoint_activations, compile=settings.compile)
         self.stopwatch = Stopwatch(synchronised=settings.exact_timings)
         self.engine: Engine = make_engine(
             self.segmenter,
