@@ -9,6 +9,7 @@ starts anew with an epoch, no row is dropped to make shares even, and a resumed 
 """
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ import pyarrow as pa
 import ray.data
 import torch
 from ray.data import DataContext, ExecutionResources
+from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from cluster.filesystem import open_location
 from jobs.config import PipelineConfig
@@ -36,6 +38,7 @@ from pading.randomness import derive_seed
 STEPS_PER_ROUND, MAX_ROUNDS = 256, 200  # a round is a reading task; row groups open at its end are read once more
 ENCODED_BYTES = 250_000  # of a photo with its label maps; a generous guess, for the memory limit only
 BLOCK_BYTES, MIN_BUFFER_BYTES = 32 * 2**20, 128 * 2**20  # Ray Data spends about 10 ms of CPU on a block
+BREATH_S = 0.02
 STEP, STEPS, EPOCH, IMAGE = "first_step", "steps", "epoch", "image_number"
 
 
@@ -84,6 +87,18 @@ class Shards:
             names=tuple(file.name for file in index.files),
             rows_per_group=tuple(file.rows_per_group for file in index.files),
         )
+
+
+class Breather(ExecutionCallback):
+    """Lets Ray Data's loop rest between its turns.
+
+    While a block waits that the limit on memory does not let through, which is nearly always, the loop would turn
+    without a pause and take a whole core from the training.
+    """
+
+    def on_execution_step(self, executor: Any) -> None:
+        """Sleep; blocks hold seconds of training."""
+        time.sleep(BREATH_S)
 
 
 def training_batches(
@@ -224,6 +239,7 @@ def _context(config: StreamConfig, world: int) -> DataContext:
     context.execution_no_progress_timeout_s = -1  # a trainer may well pause, to save or to wait for a rank
     # Without it, decoders that wait for a slow trainer count as stuck and the reader is let past its limit to help.
     context.object_store_memory_pressure_fraction = 0.1
+    context.custom_execution_callback_classes = [Breather]
     context.execution_options.preserve_order = True
     context.execution_options.resource_limits = ExecutionResources.for_limits(
         object_store_memory=max(4 * config.read_ahead * _step_bytes(config, world), MIN_BUFFER_BYTES)
