@@ -171,8 +171,16 @@ def stored_bytes() -> int:
     return max(process.memory_info().shared for process in psutil.Process().children(recursive=True))
 
 
+def executor_cpu_s() -> float:
+    """CPU time of the process that runs the stream's execution."""
+    children = psutil.Process().children(recursive=True)
+    return sum(sum(p.cpu_times()[:2]) for p in children if "SplitCoordinator" in command_line(p))
+
+
 @pytest.mark.slow
-def test_a_trainer_that_pauses_does_not_fill_the_object_store(ray_session: None, encode_jpeg, tmp_path: Path) -> None:
+def test_a_trainer_that_pauses_is_left_the_memory_and_the_processor(
+    ray_session: None, encode_jpeg, tmp_path: Path
+) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
     sample = Sample(
         image_id=1,
@@ -187,9 +195,11 @@ def test_a_trainer_that_pauses_does_not_fill_the_object_store(ray_session: None,
     with closing(training_batches(large, shards, 0, 1_000_000)) as batches:
         next(batches)
         time.sleep(6)
-        before = stored_bytes()
+        before, spent_s = stored_bytes(), executor_cpu_s()
         time.sleep(3)
+        spent_s = executor_cpu_s() - spent_s
     assert stored_bytes() - before < 32 * 2**20
+    assert spent_s < 0.6  # it would be 3 s without rests
 
 
 def test_a_shard_that_is_not_what_the_index_says_stops_the_stream(ray_session: None, shards: Shards) -> None:
