@@ -1,7 +1,7 @@
 """Stage `cache`: the frozen segmenter runs once over each image; everything after it reads the results.
 
 Train shards give features (class embeddings of matched and unmatched queries with their labels); val shards give
-predictions (all query embeddings, quantised mask logits, and the ground truth to score them against).
+predictions (all query embeddings, mask logits in half precision, and the ground truth to score them against).
 """
 
 from pathlib import Path

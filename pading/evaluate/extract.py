@@ -14,7 +14,7 @@ from pading.data.sample import Sample
 from pading.data.views.batch import Batch
 from pading.data.views.jitter import letterbox_size
 from pading.data.views.resample import letterbox_image
-from pading.evaluate.predictions import ImagePrediction, quantise
+from pading.evaluate.predictions import ImagePrediction, as_half
 from pading.randomness import generator_for
 from pading.segmenter.matcher import match_final
 from pading.segmenter.segmenter import Prediction, Segmenter
@@ -62,7 +62,7 @@ def letterboxed(samples: Sequence[Sample], input_px: int) -> UInt8[Tensor, "B 3 
 def image_predictions(prediction: Prediction, samples: Sequence[Sample], input_px: int) -> list[ImagePrediction]:
     """Take the final prediction of a batch apart into its images, in order, with the truth beside each."""
     embeddings = prediction.query_embeddings.float().cpu().numpy()
-    mask_logits = quantise(prediction.mask_logits.float().cpu().numpy())
+    mask_logits = as_half(prediction.mask_logits.float().cpu().numpy())
     predictions = []
     for index, sample in enumerate(samples):
         _, height, width = sample.label_maps.shape

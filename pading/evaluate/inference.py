@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pading.classes import ClassTable
-from pading.evaluate.predictions import MASK_LOGIT_STEP, ImagePrediction
+from pading.evaluate.predictions import ImagePrediction
 
 PIXELS_PER_CHUNK = 16384  # the class scores of one chunk stay in the processor's cache
 PIXELS_UPSAMPLED_TOGETHER = 2**21  # likewise, of several queries' masks at the network's input size
@@ -73,7 +73,7 @@ def upsampled_masks(prediction: ImagePrediction) -> UpsampledMasks:
     num_together = max(1, PIXELS_UPSAMPLED_TOGETHER // prediction.input_px**2)
     for start in range(0, shape[0], num_together):
         chunk = slice(start, start + num_together)
-        logits = torch.tensor(prediction.mask_logits[None, chunk]).float().mul_(MASK_LOGIT_STEP)  # (1, queries, h, w)
+        logits = torch.tensor(prediction.mask_logits[None, chunk]).float()  # (1, queries, h, w)
         logits = functional.interpolate(logits, size=square, mode="bilinear", align_corners=False)
         logits = logits[..., : prediction.content_height, : prediction.content_width]
         logits = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)[0]

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float, Float32, Int8, UInt16
+from jaxtyping import Float, Float16, Float32, UInt8, UInt16
 
 from pading.data.sample import Segment, only_layer, segments_from_plain, segments_to_plain
 
-MASK_LOGIT_STEP = 1 / 12  # 127 steps reach a logit of 10.6, a probability of 0.99997
-PREDICTION_VERSION = 2
+LARGEST_LOGIT, SMALLEST_LOGIT = 65504.0, np.float16(6e-8)  # of half precision
+PREDICTION_VERSION = 3
 ROWS_PER_GROUP = 16  # what a reader holds in memory at once
 LARGEST_IMAGE_PX = 2**28  # refuses absurd sizes in a damaged row before memory is asked for
 
@@ -40,7 +40,7 @@ PREDICTION_SCHEMA = pa.schema(
         ("mask_height", pa.int64()),
         ("mask_width", pa.int64()),
         ("query_embeddings", pa.binary()),  # little-endian float32, (Q, D)
-        ("mask_logits", pa.binary()),  # zstd of int8, (Q, h, w)
+        ("mask_logits", pa.binary()),  # zstd of little-endian float16, (Q, h, w): all low bytes, then all high ones
         ("num_layers", pa.int64()),
         ("label_maps", pa.binary()),  # zstd of little-endian uint16, (L, H, W)
         ("segments", pa.list_(_SEGMENT)),
@@ -54,8 +54,7 @@ class ImagePrediction:
     """What the segmenter said about one image, and the truth about it.
 
     The network saw the photo letterboxed: resized to (content_height, content_width), in the top left corner of a
-    square of input_px. A mask logit is its int8 value times MASK_LOGIT_STEP. In label_maps 0 is
-    unlabelled and i + 1 is segments[i], as in a `Sample`.
+    square of input_px. In label_maps 0 is unlabelled and i + 1 is segments[i], as in a `Sample`.
     """
 
     image_id: int
@@ -65,7 +64,7 @@ class ImagePrediction:
     content_width: int
     input_px: int
     query_embeddings: Float32[np.ndarray, "Q D"]
-    mask_logits: Int8[np.ndarray, "Q h w"]
+    mask_logits: Float16[np.ndarray, "Q h w"]
     label_maps: UInt16[np.ndarray, "L H W"]
     segments: tuple[Segment, ...]
 
@@ -85,8 +84,8 @@ class ImagePrediction:
                 f"image {self.image_id}: query embeddings {self.query_embeddings.shape} and mask logits "
                 f"{self.mask_logits.shape} must share their first axis, the queries"
             )
-        if self.mask_logits.dtype != np.int8:
-            raise ValueError(f"image {self.image_id}: mask logits are {self.mask_logits.dtype}; call quantise first")
+        if self.mask_logits.dtype != np.float16:
+            raise ValueError(f"image {self.image_id}: mask logits are {self.mask_logits.dtype}; call as_half first")
 
     @property
     def label_map(self) -> UInt16[np.ndarray, "H W"]:
@@ -98,19 +97,17 @@ class ImagePrediction:
         return only_layer(self.label_maps, self.image_id)
 
 
-def quantise(mask_logits: Float[np.ndarray, "*shape"]) -> Int8[np.ndarray, "*shape"]:
-    """Return mask logits as multiples of MASK_LOGIT_STEP, clipped to 127 steps on either side.
-
-    The sign survives: a logit of either sign that rounds to zero becomes one step of that sign, so that the half-plane
-    {logit > 0} is the same before and after.
+def as_half(mask_logits: Float[np.ndarray, "*shape"]) -> Float16[np.ndarray, "*shape"]:
+    """Return mask logits in half precision; the half-plane {logit > 0} stays the same.
 
     Raises:
         ValueError: if a logit is NaN.
     """
-    steps = np.clip(np.rint(mask_logits / MASK_LOGIT_STEP), -127, 127)
-    if np.isnan(steps).any():
-        raise ValueError(f"{int(np.isnan(steps).sum())} mask logits are NaN; the segmenter's weights are damaged")
-    return np.where(steps == 0, np.sign(mask_logits), steps).astype(np.int8)
+    if np.isnan(mask_logits).any():
+        raise ValueError(f"{int(np.isnan(mask_logits).sum())} mask logits are NaN; the segmenter's weights are damaged")
+    half = np.clip(mask_logits, -LARGEST_LOGIT, LARGEST_LOGIT).astype(np.float16)
+    vanished: np.ndarray = np.where(half == 0, np.sign(mask_logits).astype(np.float16) * SMALLEST_LOGIT, half)
+    return vanished
 
 
 def to_row(prediction: ImagePrediction) -> dict[str, Any]:
@@ -130,7 +127,7 @@ def to_row(prediction: ImagePrediction) -> dict[str, Any]:
         "mask_height": mask_height,
         "mask_width": mask_width,
         "query_embeddings": prediction.query_embeddings.astype("<f4").tobytes(),
-        "mask_logits": codec.compress(prediction.mask_logits.tobytes(), asbytes=True),
+        "mask_logits": codec.compress(_byte_planes(prediction.mask_logits), asbytes=True),
         "num_layers": len(prediction.label_maps),
         "label_maps": codec.compress(prediction.label_maps.astype("<u2").tobytes(), asbytes=True),
         "segments": segments_to_plain(prediction.segments),
@@ -165,7 +162,7 @@ def from_row(row: dict[str, Any]) -> ImagePrediction:
         content_width=int(row["content_width"]),
         input_px=int(row["input_px"]),
         query_embeddings=_array("query_embeddings", row["query_embeddings"], "<f4", embedding_shape),
-        mask_logits=_decompressed("mask_logits", row["mask_logits"], "i1", mask_shape),
+        mask_logits=_from_byte_planes(_decompressed("mask_logits", row["mask_logits"], "u1", (2, *mask_shape))),
         label_maps=_decompressed("label_maps", row["label_maps"], "<u2", (int(row["num_layers"]), height, width)),
         segments=segments_from_plain(row["segments"]),
     )
@@ -213,6 +210,16 @@ def _checksum(row: dict[str, Any]) -> int:
     for name in payload:
         checksum = zlib.crc32(row[name], checksum)
     return checksum
+
+
+def _byte_planes(halves: Float16[np.ndarray, "*shape"]) -> bytes:
+    """Return all low bytes, then all high ones: signs and exponents side by side compress, digits do not."""
+    return halves.astype("<f2").reshape(-1, 1).view(np.uint8).T.tobytes()
+
+
+def _from_byte_planes(planes: UInt8[np.ndarray, "2 *shape"]) -> Float16[np.ndarray, "*shape"]:
+    halves: np.ndarray = np.ascontiguousarray(np.moveaxis(planes, 0, -1)).view("<f2")[..., 0].astype(np.float16)
+    return halves
 
 
 def _decompressed(column: str, compressed: bytes, dtype: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -17,7 +17,7 @@ from pading.evaluate.inference import (
     semantic_map,
     upsampled_masks,
 )
-from pading.evaluate.predictions import MASK_LOGIT_STEP, ImagePrediction, quantise, read_predictions, write_predictions
+from pading.evaluate.predictions import ImagePrediction, as_half, read_predictions, write_predictions
 from tests.references import evaluate_inference as reference
 
 IS_THING = (True, True, False, True, False)
@@ -36,7 +36,7 @@ def random_prediction(seed: int, *, num_queries: int = 12, height: int = 29, wid
         content_width=32,
         input_px=32,
         query_embeddings=np.zeros((num_queries, 4), np.float32),
-        mask_logits=quantise(smooth[0].numpy()),
+        mask_logits=as_half(smooth[0].numpy()),
         label_maps=np.zeros((1, height, width), np.uint16),
         segments=(),
     )
@@ -74,7 +74,7 @@ def test_masks_are_upsampled_to_the_input_cut_and_resized_to_the_photo():
     prediction = random_prediction(0, num_queries=3)
     masks = upsampled_masks(prediction)
     for query in range(3):
-        logits = prediction.mask_logits[query].astype(np.float64) * MASK_LOGIT_STEP
+        logits = prediction.mask_logits[query].astype(np.float64)
         square = reference.bilinear(logits, 32, 32)
         expected = reference.bilinear(square[:23, :32], 29, 41)
         sigmoid = 1 / (1 + np.exp(-expected))

@@ -8,11 +8,10 @@ import pytest
 from pading.data.sample import Segment
 from pading.evaluate import predictions as predictions_module
 from pading.evaluate.predictions import (
-    MASK_LOGIT_STEP,
     PREDICTION_SCHEMA,
     ImagePrediction,
+    as_half,
     from_row,
-    quantise,
     read_predictions,
     to_row,
     write_predictions,
@@ -29,7 +28,7 @@ def random_prediction(seed: int, *, num_segments: int = 3, height: int = 20, wid
         content_width=24,
         input_px=24,
         query_embeddings=rng.normal(size=(5, 7)).astype(np.float32),
-        mask_logits=quantise(rng.normal(scale=4, size=(5, 6, 6)).astype(np.float32)),
+        mask_logits=as_half(rng.normal(scale=4, size=(5, 6, 6)).astype(np.float32)),
         label_maps=rng.integers(0, num_segments + 1, (1, height, width)).astype(np.uint16),
         segments=tuple(
             Segment(segment_id=100 + i, class_index=i % 4, is_crowd=i == 1, area_px=9 * i) for i in range(num_segments)
@@ -47,24 +46,22 @@ def assert_same(one: ImagePrediction, two: ImagePrediction) -> None:
             assert first == second, field.name
 
 
-def test_quantising_keeps_every_sign_and_errs_by_half_a_step():
+def test_half_precision_keeps_every_sign_and_eleven_bits():
     logits = np.linspace(-10, 10, 40001).astype(np.float32)
-    levels = quantise(logits)
-    np.testing.assert_array_equal(np.sign(levels), np.sign(logits))
-    error = np.abs(levels * MASK_LOGIT_STEP - logits)
-    assert error[np.abs(logits) >= MASK_LOGIT_STEP / 2].max() <= MASK_LOGIT_STEP / 2 + 1e-6
-    assert error.max() <= MASK_LOGIT_STEP
+    halves = as_half(logits)
+    np.testing.assert_array_equal(np.sign(halves), np.sign(logits))
+    np.testing.assert_allclose(halves.astype(np.float32), logits, rtol=2**-11, atol=1e-7)
 
 
-def test_quantising_by_hand():
+def test_halves_by_hand():
     tiny = np.float32(1e-30)
-    logits = np.array([0.0, -0.0, tiny, -tiny, 1 / 12, -0.13, 0.12, 1e9, -np.inf], dtype=np.float32)
-    assert quantise(logits).tolist() == [0, 0, 1, -1, 1, -2, 1, 127, -127]
+    logits = np.array([0.0, -0.0, tiny, -tiny, 0.1, 2049.0, 1e9, -np.inf], dtype=np.float32)
+    assert as_half(logits).tolist() == [0, 0, 2**-24, -(2**-24), 1638 / 2**14, 2048, 65504, -65504]
 
 
-def test_quantising_refuses_nan():
+def test_nan_is_refused():
     with pytest.raises(ValueError, match="1 mask logits are NaN"):
-        quantise(np.array([0.0, np.nan], dtype=np.float32))
+        as_half(np.array([0.0, np.nan], dtype=np.float32))
 
 
 def test_files_return_what_was_written_across_row_groups(tmp_path):
@@ -183,7 +180,7 @@ def test_a_row_whose_bytes_do_not_fill_its_sizes_is_refused_even_with_a_right_ch
         ({"height": 21}, r"label maps \(1, 20, 30\) are not layers of \(21, 30\)"),
         ({"content_width": 25}, "does not fit the network input of 24 px"),
         ({"query_embeddings": np.zeros((4, 7), np.float32)}, "must share their first axis"),
-        ({"mask_logits": np.zeros((5, 6, 6), np.float32)}, "call quantise first"),
+        ({"mask_logits": np.zeros((5, 6, 6), np.float32)}, "call as_half first"),
     ],
 )
 def test_contradictory_predictions_are_refused(change, message):

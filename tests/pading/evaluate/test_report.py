@@ -25,9 +25,9 @@ CONFIG = InferenceConfig()
 def image_of_quadrants(image_id: int, classes: tuple[int, int, int, int]) -> ImagePrediction:
     """Four quadrants, each a segment and, almost certainly, the mask of one query; a fifth query covers nothing."""
     label_map = np.kron(np.array([[1, 2], [3, 4]]), np.ones((4, 4))).astype(np.uint16)
-    mask_logits = np.full((5, 8, 8), -127, dtype=np.int8)
+    mask_logits = np.full((5, 8, 8), -10, dtype=np.float16)
     for query in range(4):
-        mask_logits[query][label_map == query + 1] = 127
+        mask_logits[query][label_map == query + 1] = 10
     return ImagePrediction(
         image_id=image_id,
         height=8,
@@ -75,7 +75,7 @@ def test_instances_that_share_pixels_are_judged_by_their_own_masks():
     image = image_of_quadrants(1, (0, 1, 0, 1))
     layers = np.zeros((2, 8, 8), dtype=np.uint16)
     layers[0, :4], layers[1, :, :4] = 1, 2  # the upper half is a dog, the left half a cat
-    mask_logits = np.where([layers[0] == 1, layers[1] == 2], 127, -127).astype(np.int8)
+    mask_logits = np.where([layers[0] == 1, layers[1] == 2], 10, -10).astype(np.float16)
     image = dataclasses.replace(
         image,
         query_embeddings=np.eye(5, dtype=np.float32)[:2],
