@@ -1,6 +1,7 @@
 """Run by test_engine.py on two ranks: all strategies in turn, for starting Python twice is the costly part."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -180,3 +181,5 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    os._exit(0)  # the work is done; ending the threads of gloo and the profiler now and then aborts the process

@@ -5,6 +5,7 @@ split, and so would the losses.
 """
 
 import json
+import os
 import sys
 import time
 from functools import partial
@@ -82,7 +83,7 @@ def steps(engine: Engine, numbers: range, images: int, accumulation: int) -> lis
         num_masks = (classes >= 0).sum() / (world * accumulation)
         total = torch.zeros(())
         for part in torch.arange(images).chunk(world * accumulation)[rank::world]:
-            targets = targets_from_batch(maps[part], classes[part], part)
+            targets = targets_from_batch(maps[part][:, None], classes[part], part)
             loss = torch.stack(list(criterion(engine.model(pictures[part]), targets, num_masks).values())).sum()
             engine.backward(loss)
             total += loss.detach() / accumulation
@@ -235,3 +236,5 @@ def main(folder: Path, *tasks: str) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), *sys.argv[2:])
+    sys.stdout.flush()
+    os._exit(0)  # the work is done; ending the threads of gloo and the profiler now and then aborts the process
