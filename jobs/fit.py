@@ -62,7 +62,7 @@ def fitted_rows(run_dir: RunDir) -> list[dict[str, Any]]:
 def _fit_one(method: Method, settings: MethodConfig, seed: int, run_dir: RunDir, folder: Path) -> None:
     torch.set_num_threads(1)
     head = load_segmenter(run_dir.artefact("segmenter")).class_head
-    classifier = finish(
+    fitted = finish(
         fit_method(
             method,
             settings,
@@ -73,4 +73,4 @@ def _fit_one(method: Method, settings: MethodConfig, seed: int, run_dir: RunDir,
             seed,
         )
     )
-    save_classifier(folder, classifier)
+    save_classifier(folder, fitted.classifier)

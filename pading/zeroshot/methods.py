@@ -15,7 +15,7 @@ what the table says and in nothing else.
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar, get_args
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 from jaxtyping import Float
 from torch import Tensor
@@ -48,6 +48,13 @@ STRUCTURE: dict[str, Structure] = {
 Result = TypeVar("Result")
 
 
+class Fitted(NamedTuple):
+    """What fitting a method leaves: its classifier, and the generator of those that have one."""
+
+    classifier: Classifier
+    generator: Standardised | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class MethodConfig:
     """Every setting of every method; a method reads the parts that it uses."""
@@ -68,8 +75,8 @@ def fit_method(
     classes: ClassTable,
     old_head: LinearClassifier,
     seed: int,
-) -> Generator[dict[str, float], None, Classifier]:
-    """Fit one row of the table on cached training features: yield metrics named by stage, return the classifier.
+) -> Generator[dict[str, float], None, Fitted]:
+    """Fit one row of the table on cached training features: yield metrics named by stage, return what was fitted.
 
     Raises:
         ValueError: if the method is unknown, the text has not one row a class, or a feature has an unseen label.
@@ -78,16 +85,17 @@ def fit_method(
         raise ValueError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}")
     _require_rows(text, classes)
     if method == "supervised":
-        return silence_unseen(old_head, classes)
+        return Fitted(silence_unseen(old_head, classes))
     if method == "projection":
-        return (yield from _prefixed("projection", fit_projection(config.projection, features, text, classes, seed)))
+        projecting = fit_projection(config.projection, features, text, classes, seed)
+        return Fitted((yield from _prefixed("projection", projecting)))
     generator = build_generator(method, config, text, features.embeddings.shape[1], seed)
     generator = generator.to(features.embeddings.device)
     for metrics in fit_generator(generator, STRUCTURE[method], config.generator, features, text, classes, seed):
         yield {f"generator/{name}": value for name, value in metrics.items()}
     synthetic = synthesise(generator, text, classes.unseen, config.classifier.synthetic_per_class, seed)
     retraining = retrain_head(config.classifier, features, synthetic, classes, old_head, seed)
-    return (yield from _prefixed("classifier", retraining))
+    return Fitted((yield from _prefixed("classifier", retraining)), generator)
 
 
 def build_generator(

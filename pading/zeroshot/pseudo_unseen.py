@@ -87,8 +87,8 @@ def pseudo_unseen_score(
     held_out = torch.tensor(pseudo_classes.unseen, device=fitted_on.labels.device)
     fitted_on = fitted_on.where(~torch.isin(fitted_on.labels, held_out))
     if method not in STRUCTURE:
-        classifier = finish(fit_method(method, config, fitted_on, text, pseudo_classes, old_head, seed))
-        yield query_accuracy(classifier, scored_on, pseudo_classes)
+        fitted = finish(fit_method(method, config, fitted_on, text, pseudo_classes, old_head, seed))
+        yield query_accuracy(fitted.classifier, scored_on, pseudo_classes)
         return
     generator = build_generator(method, config, text, fitted_on.embeddings.shape[1], seed)
     generator = generator.to(fitted_on.embeddings.device)

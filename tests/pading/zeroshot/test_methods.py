@@ -30,7 +30,7 @@ def fit(method, world, seed=0, config=SHORT):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_gives_a_classifier_of_all_classes_and_keeps_the_seen_ones(method):
     world = world_of_combinations()
-    classifier = finish(fit(method, world))
+    classifier = finish(fit(method, world)).classifier
     assert isinstance(classifier, CosineClassifier if method == "projection" else LinearClassifier)
     assert classifier(world.test.embeddings).shape == (len(world.test), 10)
     assert query_accuracy(classifier, world.test, world.classes)["accuracy/seen"] > 0.5
@@ -39,14 +39,14 @@ def test_every_method_gives_a_classifier_of_all_classes_and_keeps_the_seen_ones(
 @pytest.mark.parametrize("method", METHODS)
 def test_a_fit_is_a_function_of_its_seed(method):
     world = world_of_combinations()
-    first, second = (finish(fit(method, world)).state_dict() for _ in range(2))
+    first, second = (finish(fit(method, world)).classifier.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize("method", STRUCTURE)
 def test_generators_recognise_classes_that_no_real_feature_showed(method):
     world = world_of_combinations()
-    assert query_accuracy(finish(fit(method, world)), world.test, world.classes)["accuracy/unseen"] > 0.3
+    assert query_accuracy(finish(fit(method, world)).classifier, world.test, world.classes)["accuracy/unseen"] > 0.3
 
 
 def test_progress_is_named_by_stage():
@@ -58,7 +58,7 @@ def test_progress_is_named_by_stage():
 
 def test_supervised_is_blind_to_unseen_classes():
     world = world_of_combinations()
-    accuracy = query_accuracy(finish(fit("supervised", world)), world.test, world.classes)
+    accuracy = query_accuracy(finish(fit("supervised", world)).classifier, world.test, world.classes)
     assert accuracy["accuracy/unseen"] == accuracy["accuracy/hm"] == 0
 
 
