@@ -43,7 +43,7 @@ class Gmmn(nn.Module):
 
     def forward(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
         """Return one synthetic feature for each noise vector."""
-        of_text, of_noise = self.hidden.weight.split([self.text_width, self.width], dim=1)
+        of_text, of_noise = torch.split(self.hidden.weight, [self.text_width, self.width], dim=1)
         by_class = F.linear(text, of_text, self.hidden.bias)  # once a class, not once a sample
         hidden = F.leaky_relu(by_class.unsqueeze(1) + F.linear(noise[..., : self.width], of_noise), 0.2)
         hidden = drop(hidden, noise[..., self.width :], self.dropout)
