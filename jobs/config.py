@@ -134,7 +134,7 @@ class SweepConfig:
 class FitConfig:
     """Which rows the leaderboard gets."""
 
-    methods: tuple[Method, ...] = ("supervised", "projection", "gmmn", "primitive", "primitive+align", "pading")
+    methods: tuple[Method, ...] = ("supervised", "projection", "gmmn", "wgan", "primitive", "primitive+align", "pading")
     seeds: tuple[int, ...] = (0, 1, 2)
 
 

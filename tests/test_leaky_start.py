@@ -10,7 +10,7 @@ from jobs.__main__ import main
 from pading.evaluate.leaderboard import LEAKY_NOTE, read_leaderboard
 from pading.segmenter.provenance import Provenance, read_provenance
 
-METHODS = {"supervised", "projection", "gmmn", "primitive", "primitive+align", "pading"}
+METHODS = {"supervised", "projection", "gmmn", "wgan", "primitive", "primitive+align", "pading"}
 
 
 @pytest.fixture(scope="module")

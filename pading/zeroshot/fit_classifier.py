@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pading.classes import ClassTable
 from pading.randomness import generator_for
-from pading.zeroshot.classifier import TEMPERATURE, Classifier, CosineClassifier, LinearClassifier
+from pading.zeroshot.classifier import TEMPERATURE, CosineClassifier, LinearClassifier
+from pading.zeroshot.descend_linear import descend_linear
 from pading.zeroshot.features import Features, require_only
 from pading.zeroshot.initialise import xavier_uniform
 
@@ -86,7 +87,7 @@ def retrain_head(
         extra = _draw(len(synthetic), config.steps, config.synthetic_rows, randomness)
         rows = torch.cat([rows, len(real) + extra], dim=1)
     classifier = expand_head(old_head, classes).to(device)
-    yield from _descend(
+    yield from descend_linear(
         classifier,
         torch.cat([real.embeddings, synthetic.embeddings.detach()]),
         torch.cat([real.labels, synthetic.labels]),
@@ -160,7 +161,7 @@ def _draw(num_rows: int, steps: int, batch: int, randomness: torch.Generator) ->
 
 
 def _descend(
-    classifier: Classifier,
+    classifier: CosineClassifier,
     embeddings: Float[Tensor, "R D"],
     labels: Int64[Tensor, "R"],
     class_weights: Float[Tensor, "K+1"],

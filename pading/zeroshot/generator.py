@@ -72,10 +72,11 @@ class PrimitiveGenerator(nn.Module):
             self._split(self.value(self.primitives)),
             scale=self.attention_scale,
         )
-        assembled = text + attended.transpose(0, 1).flatten(1)  # (K, D)
+        assembled = text + attended.transpose(1, 2).flatten(2).squeeze(0)  # (K, D)
         noisy = drop(assembled.unsqueeze(1) + noise[..., : self.width], noise[..., self.width :], self.dropout)
         synthetic: Tensor = self.output(noisy)
         return synthetic
 
-    def _split(self, rows: Float[Tensor, "R D"]) -> Float[Tensor, "heads R d"]:
-        return rows.view(len(rows), self.heads, -1).transpose(0, 1)
+    def _split(self, rows: Float[Tensor, "R D"]) -> Float[Tensor, "1 heads R d"]:
+        """Return rows by head, with the leading axis that fused attention asks for."""
+        return rows.view(1, len(rows), self.heads, -1).transpose(1, 2)

@@ -36,15 +36,16 @@ class Gmmn(nn.Module):
     def __init__(self, config: GmmnConfig, text_width: int, width: int, randomness: torch.Generator) -> None:
         super().__init__()
         self.noise_width = width + (config.hidden if config.dropout else 0)
-        self.width, self.dropout = width, config.dropout
+        self.width, self.text_width, self.dropout = width, text_width, config.dropout
         self.hidden = nn.Linear(text_width + width, config.hidden)
         self.output = nn.Linear(config.hidden, width)
         initialise_linear(self, randomness)
 
     def forward(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
         """Return one synthetic feature for each noise vector."""
-        text = text.unsqueeze(1).expand(-1, noise.shape[1], -1)
-        hidden = F.leaky_relu(self.hidden(torch.cat([text, noise[..., : self.width]], dim=2)), 0.2)
+        of_text, of_noise = torch.split(self.hidden.weight, [self.text_width, self.width], dim=1)
+        by_class = F.linear(text, of_text, self.hidden.bias)  # once a class, not once a sample
+        hidden = F.leaky_relu(by_class.unsqueeze(1) + F.linear(noise[..., : self.width], of_noise), 0.2)
         hidden = drop(hidden, noise[..., self.width :], self.dropout)
         synthetic: Tensor = self.output(hidden)
         return synthetic

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pading.zeroshot.kernels import KernelDiscrepancy
+
 Estimator = Literal["biased", "unbiased"]
 BandwidthScale = Literal["width", "median"]
 
@@ -41,11 +43,9 @@ def mmd(
         )
     if not bandwidths or min(bandwidths) <= 0:
         raise ValueError(f"bandwidths are {bandwidths}: pass at least one, all positive")
-    weights = _pair_weights(generated.shape[-2], real.shape[-2], estimator).to(generated)
-    distances = squared_distances(torch.cat([generated, real], dim=-2))
-    precisions = generated.new_tensor([-0.5 / bandwidth for bandwidth in bandwidths])
-    kernel: Tensor = torch.exp(distances.unsqueeze(-3) * precisions[:, None, None]).sum(dim=-3)
-    return (kernel * weights).sum(dim=(-2, -1))
+    weights = _pair_weights(generated, real, estimator)
+    discrepancy: Tensor = KernelDiscrepancy.apply(generated, real, weights, bandwidths)  # type: ignore[no-untyped-call]
+    return discrepancy
 
 
 def mmd_per_class(
@@ -60,15 +60,6 @@ def mmd_per_class(
     permuted); this one can. See `mmd` for equation and errors.
     """
     return mmd(generated, real, bandwidths, estimator).mean()
-
-
-def squared_distances(rows: Float[Tensor, "*groups N D"]) -> Float[Tensor, "*groups N N"]:
-    """Return |x_i - x_j|^2 for all pairs of rows, exactly zero on the diagonal."""
-    centred = rows - rows.mean(dim=-2, keepdim=True)  # distances do not change, the rounding error shrinks
-    products = centred @ centred.mT
-    norms = products.diagonal(dim1=-2, dim2=-1)
-    squared: Tensor = (norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * products).clamp_min(0)
-    return squared
 
 
 def safe_root(squared: Float[Tensor, "*any"], floor: float = 1e-8) -> Float[Tensor, "*any"]:
@@ -97,18 +88,19 @@ def scaled_bandwidths(
     return tuple(bandwidth * typical / _REFERENCE_SQUARED_DISTANCE for bandwidth in bandwidths)
 
 
-def _pair_weights(num_generated: int, num_real: int, estimator: Estimator) -> Float[Tensor, "R R"]:
+def _pair_weights(
+    generated: Float[Tensor, "*groups N D"], real: Float[Tensor, "*groups M D"], estimator: Estimator
+) -> Float[Tensor, "R R"]:
+    """Return the weight of each pair of rows in the discrepancy, the generated rows first."""
+    first, second = generated.shape[-2], real.shape[-2]
     smallest = 1 if estimator == "biased" else 2
-    if min(num_generated, num_real) < smallest:
+    if min(first, second) < smallest:
         raise ValueError(
-            f"{estimator} discrepancy of {num_generated} generated and {num_real} real rows: "
+            f"{estimator} discrepancy of {first} generated and {second} real rows: "
             f"each sample needs at least {smallest}"
         )
-    counts = torch.tensor([num_generated] * num_generated + [num_real] * num_real, dtype=torch.float64)
-    signs = torch.cat([1 / counts[:num_generated], -1 / counts[num_generated:]])
-    weights = torch.outer(signs, signs)
-    if estimator == "unbiased":
-        same_sample = signs.sign().unsqueeze(0) == signs.sign().unsqueeze(1)
-        weights = torch.where(same_sample, 1 / (counts * (counts - 1)), weights)
-        weights.fill_diagonal_(0)
-    return weights
+    itself = smallest - 1  # how many partners a row loses
+    weights = generated.new_full((first + second, first + second), -1 / (first * second))
+    weights[:first, :first] = 1 / (first * (first - itself))
+    weights[first:, first:] = 1 / (second * (second - itself))
+    return weights.fill_diagonal_(0) if itself else weights

@@ -18,8 +18,16 @@ from pading.zeroshot.accuracy import query_accuracy
 from pading.zeroshot.classifier import LinearClassifier
 from pading.zeroshot.features import Features, require_only
 from pading.zeroshot.fit_classifier import retrain_head
-from pading.zeroshot.fit_generator import fit_generator, synthesise
-from pading.zeroshot.methods import STRUCTURE, Method, MethodConfig, build_generator, finish, fit_method
+from pading.zeroshot.fit_generator import synthesise
+from pading.zeroshot.methods import (
+    GENERATIVE,
+    Method,
+    MethodConfig,
+    build_generator,
+    finish,
+    fit_method,
+    train_generator,
+)
 
 
 def hold_out_classes(classes: ClassTable, fraction: float, seed: int) -> ClassTable:
@@ -86,14 +94,13 @@ def pseudo_unseen_score(
     fitted_on, scored_on = _relabel(fitted_on, outputs), _relabel(scored_on, outputs)
     held_out = torch.tensor(pseudo_classes.unseen, device=fitted_on.labels.device)
     fitted_on = fitted_on.where(~torch.isin(fitted_on.labels, held_out))
-    if method not in STRUCTURE:
+    if method not in GENERATIVE:
         fitted = finish(fit_method(method, config, fitted_on, text, pseudo_classes, old_head, seed))
         yield query_accuracy(fitted.classifier, scored_on, pseudo_classes)
         return
     generator = build_generator(method, config, text, fitted_on.embeddings.shape[1], seed)
     generator = generator.to(fitted_on.embeddings.device)
-    steps = fit_generator(generator, STRUCTURE[method], config.generator, fitted_on, text, pseudo_classes, seed)
-    for metrics in steps:
+    for metrics in train_generator(method, config, generator, fitted_on, text, pseudo_classes, seed):
         synthetic = synthesise(generator, text, pseudo_classes.unseen, config.classifier.synthetic_per_class, seed)
         head = finish(retrain_head(config.classifier, fitted_on, synthetic, pseudo_classes, old_head, seed))
         yield metrics | query_accuracy(head, scored_on, pseudo_classes)

@@ -34,15 +34,26 @@ class Standardised(nn.Module):
 
     def __init__(self, generator: nn.Module, text: Float[Tensor, "K E"]) -> None:
         super().__init__()
-        if len(text) < 2:
-            raise ValueError(f"{len(text)} class texts: pass at least two, what they share is taken away")
         self.generator = generator
         self.noise_width: int = generator.noise_width  # type: ignore[assignment]
-        self.register_buffer("offset", text.mean(dim=0))
-        length = (text - text.mean(dim=0)).square().sum(dim=1).mean().sqrt()
-        self.register_buffer("scale", TYPICAL_LENGTH / length.clamp_min(torch.finfo(text.dtype).tiny))
+        offset, scale = standardising(text)
+        self.register_buffer("offset", offset)
+        self.register_buffer("scale", scale)
 
     def forward(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
         """Return one synthetic feature for each noise vector; `text` is raw, as the class table's."""
         synthetic: Tensor = self.generator((text - self.offset) * self.scale, noise)
         return synthetic
+
+
+def standardising(text: Float[Tensor, "K E"]) -> tuple[Float[Tensor, "E"], Float[Tensor, ""]]:
+    """Return what to subtract from class texts, and the factor then, that give them mean 0 and a typical length.
+
+    Raises:
+        ValueError: if there are fewer than two.
+    """
+    if len(text) < 2:
+        raise ValueError(f"{len(text)} class texts: pass at least two, what they share is taken away")
+    offset = text.mean(dim=0)
+    length = (text - offset).square().sum(dim=1).mean().sqrt()
+    return offset, TYPICAL_LENGTH / length.clamp_min(torch.finfo(text.dtype).tiny)

@@ -4,7 +4,7 @@ import torch
 from pading.config import override
 from pading.zeroshot.accuracy import query_accuracy
 from pading.zeroshot.classifier import CosineClassifier, LinearClassifier
-from pading.zeroshot.methods import METHODS, STRUCTURE, MethodConfig, finish, fit_method
+from pading.zeroshot.methods import GENERATIVE, METHODS, MethodConfig, finish, fit_method
 from tests.references.zeroshot_world import world_of_combinations
 
 SHORT = override(
@@ -43,7 +43,7 @@ def test_a_fit_is_a_function_of_its_seed(method):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("method", STRUCTURE)
+@pytest.mark.parametrize("method", GENERATIVE)
 def test_generators_recognise_classes_that_no_real_feature_showed(method):
     world = world_of_combinations()
     assert query_accuracy(finish(fit(method, world)).classifier, world.test, world.classes)["accuracy/unseen"] > 0.3
