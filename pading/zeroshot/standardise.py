@@ -27,22 +27,30 @@ class FeatureGenerator(Protocol):
 
 
 class Standardised(nn.Module):
-    """A generator behind a fixed affine map that gives the class texts it was made with mean 0 and a typical length."""
+    """A generator behind a fixed affine map that gives the class texts it was made with mean 0 and a typical length.
+
+    With `standardise_text` off the map changes nothing: the generator reads texts raw, as in the paper and its code.
+    """
 
     offset: Tensor
     scale: Tensor
 
-    def __init__(self, generator: nn.Module, text: Float[Tensor, "K E"]) -> None:
+    def __init__(self, generator: nn.Module, text: Float[Tensor, "K E"], *, standardise_text: bool = True) -> None:
         super().__init__()
         if len(text) < 2:
             raise ValueError(f"{len(text)} class texts: pass at least two, what they share is taken away")
         self.generator = generator
         self.noise_width: int = generator.noise_width  # type: ignore[assignment]
-        self.register_buffer("offset", text.mean(dim=0))
         length = (text - text.mean(dim=0)).square().sum(dim=1).mean().sqrt()
-        self.register_buffer("scale", TYPICAL_LENGTH / length.clamp_min(torch.finfo(text.dtype).tiny))
+        scale = TYPICAL_LENGTH / length.clamp_min(torch.finfo(text.dtype).tiny)
+        self.register_buffer("offset", text.mean(dim=0) if standardise_text else torch.zeros_like(text[0]))
+        self.register_buffer("scale", scale if standardise_text else torch.ones_like(scale))
 
     def forward(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
         """Return one synthetic feature for each noise vector; `text` is raw, as the class table's."""
-        synthetic: Tensor = self.generator((text - self.offset) * self.scale, noise)
+        synthetic: Tensor = self.generator(self.read(text), noise)
         return synthetic
+
+    def read(self, text: Float[Tensor, "K E"]) -> Float[Tensor, "K E"]:
+        """Return raw class texts as the generator reads them."""
+        return (text - self.offset) * self.scale
