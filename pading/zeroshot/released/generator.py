@@ -69,7 +69,7 @@ class ReleasedGenerator(nn.Module):
         for layer, part in zip(self.layers, parts, strict=True):
             rows = layer(rows, self.primitives, part)
         synthetic: Tensor = self.norm(rows)
-        return synthetic.view(num_classes, num_samples, -1)
+        return synthetic.view(num_classes, num_samples, synthetic.shape[1])
 
 
 class DecoderLayer(nn.Module):
@@ -125,4 +125,4 @@ class DecoderLayer(nn.Module):
         return attended.transpose(0, 1).flatten(1)
 
     def _split(self, rows: Float[Tensor, "R D"]) -> Float[Tensor, "R heads d"]:
-        return rows.reshape(len(rows), self.heads, -1)
+        return rows.reshape(len(rows), self.heads, rows.shape[1] // self.heads)
