@@ -1,14 +1,19 @@
 """Which rows a run fits, and with which settings."""
 
+import itertools
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from jobs.__main__ import main
 from jobs.config import FitConfig, PipelineConfig
 from jobs.fit import planned_rows, profile_settings
 from jobs.predict import Predict, folder_of
 from jobs.presets import PRESETS
 from pading.config import override
+from pading.zeroshot.classifier import load_classifier
 from pading.zeroshot.methods import METHODS, STRUCTURE, MethodConfig
 from pading.zeroshot.profiles import released
 
@@ -90,3 +95,20 @@ def test_predict_takes_the_first_profile_unless_asked_for_another() -> None:
 
 def test_every_method_of_the_table_can_be_asked_for() -> None:
     assert planned_rows(override(ALL, {"fit.methods": METHODS}))
+
+
+def test_one_run_fits_several_profiles(smoke_run: Path, tmp_path: Path) -> None:
+    run_dir = shutil.copytree(smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("work"))
+    flags = ["--fit.profiles", "paper", "released", "--fit.methods", "supervised", "pading"]
+    assert main(["fit", "smoke", "--run-dir", str(run_dir), "--force", *flags]) == 0
+    folder = run_dir / "classifiers"
+    index = json.loads((folder / "classifiers.json").read_text())
+    expected = ["supervised-paper-seed0", "pading-paper-seed0", "pading-released-seed0"]
+    assert [row["folder"] for row in index["rows"]] == expected
+    assert {name: settings["profile"] for name, settings in index["settings"].items()} == {
+        "paper": "paper",
+        "released": "released",
+    }
+    heads = [load_classifier(folder / name).weight for name in expected]
+    assert len({head.shape for head in heads}) == 1
+    assert not any(head.equal(other) for head, other in itertools.combinations(heads, 2))
