@@ -23,7 +23,7 @@ from pading.splits.own import SPLIT_SUFFIXES
 from pading.splits.published import find_split
 from pading.splits.split import Split, Task
 from pading.text.embeddings import PROMPT_TEMPLATES
-from pading.zeroshot.methods import Method, MethodConfig
+from pading.zeroshot.methods import Method, MethodConfig, Profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +132,22 @@ class SweepConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """Which rows the leaderboard gets."""
+    """Which rows the leaderboard gets: methods x profiles x seeds.
+
+    The profile `best` has the settings under `method`, with the sweep's winner; the others have their own.
+    """
 
     methods: tuple[Method, ...] = ("supervised", "projection", "gmmn", "wgan", "primitive", "primitive+align", "pading")
+    profiles: tuple[Profile, ...] = ("best",)
     seeds: tuple[int, ...] = (0, 1, 2)
+    profile_steps: int = 0  # of each generator and classifier fit under `paper` and `released`; 0: as published
+
+    def __post_init__(self) -> None:
+        for name, asked in (("methods", self.methods), ("profiles", self.profiles), ("seeds", self.seeds)):
+            if not asked or len(set(asked)) != len(asked):
+                raise ValueError(f"fit.{name} is {asked}: name at least one, each once")
+        if self.profile_steps < 0:
+            raise ValueError(f"fit.profile_steps is {self.profile_steps}: it may not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Stage `fit`: every method of the table x every seed -> a classifier, each fitted by one Ray task."""
+"""Stage `fit`: every method of the table x profile x seed -> a classifier, each fitted by one Ray task."""
 
 import json
 from pathlib import Path
@@ -15,31 +15,26 @@ from jobs.embed import read_embeddings
 from jobs.progress import Progress
 from jobs.shard import shard_classes
 from jobs.sweep import winning_method
-from pading.config import to_plain
+from pading.config import override, to_plain
 from pading.segmenter.weights import load_segmenter
 from pading.zeroshot.classifier import LinearClassifier, save_classifier
 from pading.zeroshot.features import read_features
-from pading.zeroshot.methods import Method, MethodConfig, finish, fit_method
+from pading.zeroshot.methods import GENERATIVE, Method, MethodConfig, Profile, finish, fit_method, has_row
+from pading.zeroshot.profiles import profile_config, with_steps
 
 INDEX = "classifiers.json"
 
 
 def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Write one folder per (method, seed), and an index of them."""
+    """Write one folder per (method, profile, seed), and an index of them."""
     connect()
-    settings = winning_method(config, run_dir)
-    rows = [
-        {
-            "method": method,
-            "profile": settings.profile,
-            "seed": seed,
-            "folder": f"{method}-{settings.profile}-seed{seed}",
-        }
-        for method in config.fit.methods
-        for seed in config.fit.seeds
-    ]
+    best = override(winning_method(config, run_dir), {"profile": "best"})
+    settings = {profile: profile_settings(config, profile, best) for profile in config.fit.profiles}
+    rows = planned_rows(config)
     pending = {
-        _fit_one.remote(row["method"], settings, row["seed"], run_dir, (folder / row["folder"]).resolve()): row
+        _fit_one.remote(
+            row["method"], settings[row["profile"]], row["seed"], run_dir, (folder / row["folder"]).resolve()
+        ): row
         for row in rows
     }
     progress = Progress("fit classifiers", len(rows))
@@ -48,8 +43,36 @@ def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]
         done, waiting = ray.wait(waiting)
         ray.get(done)
         progress.update(len(rows) - len(waiting), pending[done[0]]["folder"])
-    write_json(folder / INDEX, {"rows": rows, "settings": to_plain(settings)})
+    write_json(
+        folder / INDEX, {"rows": rows, "settings": {profile: to_plain(each) for profile, each in settings.items()}}
+    )
     return {"classifiers": len(rows)}
+
+
+def planned_rows(config: PipelineConfig) -> list[dict[str, Any]]:
+    """Return what is fitted: methods without a generator once, under the first profile, the others under each."""
+    return [
+        {"method": method, "profile": profile, "seed": seed, "folder": f"{method}-{profile}-seed{seed}"}
+        for number, profile in enumerate(config.fit.profiles)
+        for method in config.fit.methods
+        if has_row(method, profile) or (number == 0 and method not in GENERATIVE)
+        for seed in config.fit.seeds
+    ]
+
+
+def profile_settings(config: PipelineConfig, profile: Profile, best: MethodConfig) -> MethodConfig:
+    """Return the settings of a profile in this run: its own, but for the budget and what the run decides.
+
+    `best` is given. The others take their projection from it, which has no profile, and `released` is told how many
+    queries an image has.
+    """
+    if profile == "best":
+        return best
+    settings = profile_config(profile, config.task)
+    if config.fit.profile_steps:
+        settings = with_steps(settings, config.fit.profile_steps)
+    own = {"projection": best.projection, "released.head.queries_per_image": config.segmenter.queries}
+    return override(settings, own)
 
 
 def fitted_rows(run_dir: RunDir) -> list[dict[str, Any]]:

@@ -110,7 +110,7 @@ def stages(config: PipelineConfig) -> list[Stage]:
             name="fit",
             output="classifiers",
             inputs=("cache", "segmenter", "text", "sweep"),
-            settings=_of("method", "fit"),
+            settings=_of("method", "fit", "task"),
             work=fit.fit,
         ),
         Stage(

@@ -38,6 +38,8 @@ class Predict:
     """Folder for NAME.png (COCO panoptic), panoptic.json and NAME_overlay.png."""
     method: str = "pading"
     """Row of the leaderboard to use."""
+    profile: str = ""
+    """Profile of that row; empty: the first that was fitted."""
     seed: Annotated[int, tyro.conf.arg(help="Seed of that row.")] = 0
 
 
@@ -49,12 +51,8 @@ def predict(command: Predict) -> None:
     """
     run_dir = RunDir(command.run_dir.absolute())
     config, classes = read_config(run_dir), shard_classes(run_dir)
-    rows = {(row["method"], row["seed"]): row["folder"] for row in fitted_rows(run_dir)}
-    if (command.method, command.seed) not in rows:
-        has = ", ".join(f"{method} (seed {seed})" for method, seed in rows)
-        raise ValueError(f"{run_dir.root} has no {command.method!r} with seed {command.seed}; it has {has}")
     segmenter = load_segmenter(run_dir.artefact("segmenter"))
-    classifier = load_classifier(run_dir.artefact("classifiers") / rows[command.method, command.seed])
+    classifier = load_classifier(run_dir.artefact("classifiers") / folder_of(command, fitted_rows(run_dir)))
     command.out.mkdir(parents=True, exist_ok=True)
     annotations = []
     progress = Progress("predict", len(command.photos))
@@ -74,6 +72,21 @@ def predict(command: Predict) -> None:
     ]
     write_json(command.out / "panoptic.json", {"annotations": annotations, "categories": categories})
     say(f"{len(annotations)} photos -> {command.out}")
+
+
+def folder_of(command: Predict, fitted: list[dict[str, Any]]) -> str:
+    """Return the folder of the row that a command asks for.
+
+    Raises:
+        ValueError: if there is none; the message lists those that there are.
+    """
+    for row in fitted:
+        asked = (command.method, command.seed, command.profile or row["profile"])
+        if asked == (row["method"], row["seed"], row["profile"]):
+            return str(row["folder"])
+    has = ", ".join(f"{row['method']} ({row['profile']}, seed {row['seed']})" for row in fitted)
+    profile = f" and profile {command.profile!r}" if command.profile else ""
+    raise ValueError(f"{command.run_dir} has no {command.method!r} with seed {command.seed}{profile}; it has {has}")
 
 
 def read_photo(path: Path) -> np.ndarray:

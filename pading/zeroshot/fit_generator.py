@@ -1,10 +1,10 @@
 """Fit a generator to real features of seen classes (PADing, eq. 7), and draw synthetic features from it.
 
-Axes: G classes of a step, U unseen classes, N rows of each, K classes, D feature width, E text width.
+Axes: G groups of a step (a class, or a single row where rows are drawn by image), U unseen classes, N rows of each,
+K classes, D feature width, E text width.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,16 +14,19 @@ from torch import Tensor
 
 from pading.classes import ClassTable
 from pading.randomness import generator_for
+from pading.segmenter.optimisation import ScheduleConfig, learning_rate_factor
 from pading.zeroshot.alignment import TAU
 from pading.zeroshot.disentangle import Disentangler
 from pading.zeroshot.features import Features, require_only
 from pading.zeroshot.mmd import BANDWIDTHS, BandwidthScale, Estimator, mmd, mmd_per_class, safe_root, scaled_bandwidths
-from pading.zeroshot.sampling import draw_by_class
+from pading.zeroshot.sampling import draw_by_class, draw_by_image
 from pading.zeroshot.standardise import FeatureGenerator
 from pading.zeroshot.structure import StructureConfig, structure_losses
 
 # What is aligned with text: nothing, features as they are, or their related part (with the disentanglement terms).
 Structure = Literal["none", "features", "related"]
+Schedule = Literal["constant", "cosine", "polynomial", "step"]
+MILESTONES = (0.7, 0.925)  # PADing's code, panoptic: steps 14,000 and 18,500 of 20,000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,23 +44,30 @@ class GeneratorFitConfig:
     structure: StructureConfig = field(default_factory=StructureConfig)
     steps: int = 1500
     learning_rate: float = 1e-3
-    classes_per_step: int = 16
+    schedule: Schedule = "cosine"  # of the learning rate; "step" multiplies it by 0.1 at each of MILESTONES
+    draw: Literal["by_class", "by_image"] = "by_class"
+    classes_per_step: int = 16  # drawn by class: so many classes, and so many rows of each
     rows_per_class: int = 8
+    images_per_step: int = 12  # drawn by image: every object row of so many images
     report_every: int = 100
 
     def __post_init__(self) -> None:
         if self.root and self.estimator == "unbiased":
             raise ValueError("the root of an unbiased discrepancy, which may be negative: set estimator to 'biased'")
+        if self.draw == "by_image" and self.mmd == "per_class":
+            raise ValueError(
+                "rows drawn by image are too few of a class to compare class by class: set mmd to 'pooled'"
+            )
         if self.structure_weight < 0 or self.tau <= 0 or self.bandwidth_factor <= 0:
             raise ValueError(
                 f"structure_weight {self.structure_weight} may not be negative; tau {self.tau} and bandwidth_factor "
                 f"{self.bandwidth_factor} must be positive"
             )
-        smallest = min(self.steps, self.classes_per_step, self.report_every, self.rows_per_class - 1)
-        if smallest < 1:
+        counts = (self.steps, self.classes_per_step, self.images_per_step, self.report_every)
+        if min(*counts, self.rows_per_class - 1) < 1:
             raise ValueError(
-                f"steps {self.steps}, classes_per_step {self.classes_per_step} and report_every {self.report_every} "
-                f"must be at least 1, rows_per_class {self.rows_per_class} at least 2"
+                f"steps, classes_per_step, images_per_step and report_every are {counts}: all must be at least 1, "
+                f"rows_per_class {self.rows_per_class} at least 2"
             )
 
 
@@ -81,10 +91,7 @@ def fit_generator(
     require_only(real, [*classes.seen, classes.no_object], classes)
     real = real.where(real.labels != classes.no_object)
     device = real.embeddings.device
-    draws = draw_by_class(
-        real.labels, config.steps, config.classes_per_step, config.rows_per_class,
-        generator_for(seed, "generator batches", device=device),
-    )  # fmt: skip
+    batches = _draw(real, config, generator_for(seed, "generator batches", device=device))
     noise_source = generator_for(seed, "generator noise", device=device)
     bandwidths = tuple(config.bandwidth_factor * bandwidth for bandwidth in config.bandwidths)
     bandwidths = scaled_bandwidths(real.embeddings, bandwidths, config.bandwidth_scale)
@@ -97,12 +104,13 @@ def fit_generator(
         ).to(device)
         parameters += list(disentangler.parameters())
     optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
-    for step in range(config.steps):
+    schedule = ScheduleConfig(num_steps=config.steps, shape=config.schedule, milestones=MILESTONES)
+    for step, rows in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * step / config.steps))
-        labels, real_rows = draws.classes[step], real.embeddings[draws.rows[step]]  # (G,), (G, N, D)
+            group["lr"] = config.learning_rate * learning_rate_factor(step, schedule)
+        labels, real_rows = real.labels[rows[:, 0]], real.embeddings[rows]  # (G,), (G, N, D)
         sampled = labels if structure == "none" else torch.cat([labels, unseen])
-        synthetic = generator(text[sampled], _noise(generator, len(sampled), config.rows_per_class, noise_source))
+        synthetic = generator(text[sampled], _noise(generator, len(sampled), rows.shape[1], noise_source))
         losses = {"mmd": _discrepancy(synthetic[: len(labels)], real_rows, bandwidths, config)}
         if structure != "none" and config.structure_weight > 0:
             seen, imagined = torch.cat([real_rows, synthetic[: len(labels)]]), synthetic[len(labels) :]
@@ -130,6 +138,16 @@ def synthesise(
     embeddings = generator(text[labels], noise).flatten(0, 1)
     labels = labels.repeat_interleave(rows_per_class)
     return Features(embeddings, labels, torch.full_like(labels, -1))
+
+
+def _draw(real: Features, config: GeneratorFitConfig, randomness: torch.Generator) -> Iterable[Int64[Tensor, "G N"]]:
+    """Return the row numbers of every step; those drawn by image are groups of one row each."""
+    if config.draw == "by_image":
+        return (
+            rows.unsqueeze(1)
+            for rows in draw_by_image(real.image_ids, config.steps, config.images_per_step, randomness)
+        )
+    return draw_by_class(real.labels, config.steps, config.classes_per_step, config.rows_per_class, randomness).rows
 
 
 def _noise(generator: FeatureGenerator, num_classes: int, rows: int, source: torch.Generator) -> Float[Tensor, "K N D"]:

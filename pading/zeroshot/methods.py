@@ -10,8 +10,10 @@
 | `primitive+align` | primitives | features           | same                                              |
 | `pading`          | primitives | their related part | same                                              |
 
-All generators share one discrepancy, noise width, optimiser, schedule and classifier fit, so that the rows differ in
-what the table says and in nothing else. `wgan` has a critic in the discrepancy's place, and an optimiser that suits it.
+All generators of a profile share one discrepancy, optimiser, schedule and classifier fit, so that the rows differ in
+what the table says and in nothing else; `wgan` has a critic in the discrepancy's place, and an optimiser that suits it.
+What a profile says is in `profiles.py`; under `released`, generator and head are fitted in turns, everywhere else one
+after the other.
 """
 
 from collections.abc import Generator, Iterator
@@ -36,11 +38,15 @@ from pading.zeroshot.fit_generator import GeneratorFitConfig, Structure, fit_gen
 from pading.zeroshot.fit_wgan import fit_wgan
 from pading.zeroshot.generator import PrimitiveConfig, PrimitiveGenerator
 from pading.zeroshot.gmmn import Gmmn, GmmnConfig
+from pading.zeroshot.released.fit import ReleasedConfig, fit_interleaved
+from pading.zeroshot.released.generator import ReleasedGenerator
 from pading.zeroshot.standardise import Standardised
 from pading.zeroshot.wgan import WganConfig
 
 Method = Literal["supervised", "projection", "gmmn", "wgan", "primitive", "primitive+align", "pading"]
 METHODS: tuple[Method, ...] = get_args(Method)
+Profile = Literal["paper", "released", "best"]
+PROFILES: tuple[Profile, ...] = get_args(Profile)
 STRUCTURE: dict[str, Structure] = {
     "gmmn": "none",
     "primitive": "none",
@@ -61,14 +67,21 @@ class Fitted(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class MethodConfig:
-    """Every setting of every method; a method reads the parts that it uses."""
+    """Every setting of every method; a method reads the parts that it uses. Defaults are those of the profile `best`.
 
-    profile: Literal["paper"] = "paper"
+    The profile decides which loop is run, `released` or ours, and names the row; the settings that go with it come from
+    `profiles.py`. `generator` and `classifier` are settings of our loop, `released` of the published one.
+    """
+
+    profile: Profile = "best"
+    standardise_text: bool = True
+    """Generators read class text without what all names share, on one scale (docs/decisions/0003); off: raw."""
     primitive: PrimitiveConfig = field(default_factory=PrimitiveConfig)
     gmmn: GmmnConfig = field(default_factory=GmmnConfig)
     wgan: WganConfig = field(default_factory=WganConfig)
     generator: GeneratorFitConfig = field(default_factory=GeneratorFitConfig)
     classifier: ClassifierFitConfig = field(default_factory=ClassifierFitConfig)
+    released: ReleasedConfig = field(default_factory=ReleasedConfig)
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
 
 
@@ -84,10 +97,13 @@ def fit_method(
     """Fit one row of the table on cached training features: yield metrics named by stage, return what was fitted.
 
     Raises:
-        ValueError: if the method is unknown, the text has not one row a class, or a feature has an unseen label.
+        ValueError: if the method is unknown or the profile lacks it, the text has not one row a class, or a feature has
+            an unseen label.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}")
+    if method in GENERATIVE and not has_row(method, config.profile):
+        raise ValueError(f"the published code has no {method!r}: fit it under the profile 'paper' or 'best'")
     _require_rows(text, classes)
     if method == "supervised":
         return Fitted(silence_unseen(old_head, classes))
@@ -96,6 +112,11 @@ def fit_method(
         return Fitted((yield from _prefixed("projection", projecting)))
     generator = build_generator(method, config, text, features.embeddings.shape[1], seed)
     generator = generator.to(features.embeddings.device)
+    if config.profile == "released":
+        head = yield from fit_interleaved(
+            generator, STRUCTURE[method], config.released, features, text, classes, old_head, seed
+        )
+        return Fitted(head, generator)
     for metrics in train_generator(method, config, generator, features, text, classes, seed):
         yield {f"generator/{name}": value for name, value in metrics.items()}
     synthetic = synthesise(generator, text, classes.unseen, config.classifier.synthetic_per_class, seed)
@@ -103,14 +124,24 @@ def fit_method(
     return Fitted((yield from _prefixed("classifier", retraining)), generator)
 
 
+def has_row(method: Method, profile: Profile) -> bool:
+    """Return whether the method depends on the profile and is defined under it; the published code has no critic."""
+    return method in STRUCTURE or (method == "wgan" and profile != "released")
+
+
 def build_generator(
     method: Method, config: MethodConfig, text: Float[Tensor, "K E"], width: int, seed: int
 ) -> Standardised:
     """Return the untrained generator of a method that has one; it reads class texts of the scale of `text`."""
-    randomness = generator_for(seed, "generator weights")
+    randomness, text_width = generator_for(seed, "generator weights"), text.shape[1]
+    generator: Gmmn | PrimitiveGenerator | ReleasedGenerator
     if method in ("gmmn", "wgan"):
-        return Standardised(Gmmn(config.gmmn, text.shape[1], width, randomness), text)
-    return Standardised(PrimitiveGenerator(config.primitive, text.shape[1], width, randomness), text)
+        generator = Gmmn(config.gmmn, text_width, width, randomness)
+    elif config.profile == "released":
+        generator = ReleasedGenerator(config.released.generator, text_width, width, randomness)
+    else:
+        generator = PrimitiveGenerator(config.primitive, text_width, width, randomness)
+    return Standardised(generator, text, standardise_text=config.standardise_text)
 
 
 def train_generator(

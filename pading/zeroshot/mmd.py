@@ -13,7 +13,7 @@ from torch import Tensor
 from pading.zeroshot.kernels import KernelDiscrepancy
 
 Estimator = Literal["biased", "unbiased"]
-BandwidthScale = Literal["width", "median"]
+BandwidthScale = Literal["absolute", "width", "median"]
 
 # The variances of the kernels, for features of width 256 (PADing's code, after ZS3).
 BANDWIDTHS = (2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
@@ -72,11 +72,14 @@ def scaled_bandwidths(
 ) -> tuple[float, ...]:
     """Return bandwidths that stand to these features as `bandwidths` stand to layer-normalised ones of width 256.
 
-    "width" multiplies by D / 256; "median" by (median squared distance) / 512, which also follows the features' scale.
+    "absolute" leaves the numbers as they are, as in print and in PADing's code; "width" multiplies by D / 256; "median"
+    by (median squared distance) / 512, which also follows the features' scale.
 
     Raises:
         ValueError: if the features are fewer than two, or identical, under "median".
     """
+    if scale == "absolute":
+        return bandwidths
     if scale == "width":
         typical = 2.0 * real.shape[1]
     else:

@@ -17,7 +17,7 @@ from pading.randomness import generator_for
 from pading.zeroshot.accuracy import query_accuracy
 from pading.zeroshot.classifier import LinearClassifier
 from pading.zeroshot.features import Features, require_only
-from pading.zeroshot.fit_classifier import retrain_head
+from pading.zeroshot.fit_classifier import expand_head, retrain_head
 from pading.zeroshot.fit_generator import synthesise
 from pading.zeroshot.methods import (
     GENERATIVE,
@@ -80,7 +80,9 @@ def pseudo_unseen_score(
     """Fit without the held-out classes and yield the accuracy on features of both, at every report of the generator.
 
     `pseudo_classes` is from `hold_out_classes`; the two feature sets are from `split_by_image`, both of seen classes.
-    Methods without a generator yield once. Each score refits the classifier, so that scores of one trial compare.
+    Methods without a generator and the profile `released`, which fits both in turns, yield once. Each score refits the
+    classifier, so that scores of one trial compare. Head rows of held-out classes, which were trained, start from the
+    mean seen row whatever the profile.
 
     Raises:
         ValueError: if a feature has an unseen label, or the score lacks features of either group.
@@ -90,11 +92,11 @@ def pseudo_unseen_score(
     kept = [classes.index(coco_id) for coco_id in pseudo_classes.coco_ids]
     text = text[kept]
     outputs = [*kept, classes.no_object]
-    old_head = LinearClassifier(old_head.weight[outputs], old_head.bias[outputs])
+    old_head = expand_head(LinearClassifier(old_head.weight[outputs], old_head.bias[outputs]), pseudo_classes)
     fitted_on, scored_on = _relabel(fitted_on, outputs), _relabel(scored_on, outputs)
     held_out = torch.tensor(pseudo_classes.unseen, device=fitted_on.labels.device)
     fitted_on = fitted_on.where(~torch.isin(fitted_on.labels, held_out))
-    if method not in GENERATIVE:
+    if method not in GENERATIVE or config.profile == "released":
         fitted = finish(fit_method(method, config, fitted_on, text, pseudo_classes, old_head, seed))
         yield query_accuracy(fitted.classifier, scored_on, pseudo_classes)
         return

@@ -27,23 +27,30 @@ class FeatureGenerator(Protocol):
 
 
 class Standardised(nn.Module):
-    """A generator behind a fixed affine map that gives the class texts it was made with mean 0 and a typical length."""
+    """A generator behind a fixed affine map that gives the class texts it was made with mean 0 and a typical length.
+
+    With `standardise_text` off the map changes nothing: the generator reads texts raw, as in the paper and its code.
+    """
 
     offset: Tensor
     scale: Tensor
 
-    def __init__(self, generator: nn.Module, text: Float[Tensor, "K E"]) -> None:
+    def __init__(self, generator: nn.Module, text: Float[Tensor, "K E"], *, standardise_text: bool = True) -> None:
         super().__init__()
         self.generator = generator
         self.noise_width: int = generator.noise_width  # type: ignore[assignment]
         offset, scale = standardising(text)
-        self.register_buffer("offset", offset)
-        self.register_buffer("scale", scale)
+        self.register_buffer("offset", offset if standardise_text else torch.zeros_like(offset))
+        self.register_buffer("scale", scale if standardise_text else torch.ones_like(scale))
 
     def forward(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
         """Return one synthetic feature for each noise vector; `text` is raw, as the class table's."""
-        synthetic: Tensor = self.generator((text - self.offset) * self.scale, noise)
+        synthetic: Tensor = self.generator(self.read(text), noise)
         return synthetic
+
+    def read(self, text: Float[Tensor, "K E"]) -> Float[Tensor, "K E"]:
+        """Return raw class texts as the generator reads them."""
+        return (text - self.offset) * self.scale
 
 
 def standardising(text: Float[Tensor, "K E"]) -> tuple[Float[Tensor, "E"], Float[Tensor, ""]]:

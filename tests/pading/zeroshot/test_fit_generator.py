@@ -120,6 +120,30 @@ def test_impossible_settings_are_refused():
     for changes in ({"structure_weight": -1.0}, {"tau": 0.0}, {"bandwidth_factor": 0.0}):
         with pytest.raises(ValueError, match=r"may not be negative; tau .* must be positive"):
             GeneratorFitConfig(**changes)
-    for changes in ({"steps": 0}, {"rows_per_class": 1}, {"report_every": 0}, {"classes_per_step": 0}):
+    for changes in (
+        {"steps": 0},
+        {"rows_per_class": 1},
+        {"report_every": 0},
+        {"classes_per_step": 0},
+        {"images_per_step": 0},
+    ):
         with pytest.raises(ValueError, match="must be at least 1, rows_per_class"):
             GeneratorFitConfig(**changes)
+
+
+def test_rows_can_be_drawn_by_image():
+    config = dataclasses.replace(SHORT, draw="by_image", mmd="pooled", estimator="biased", images_per_step=3)
+    for structure in ("none", "features", "related"):
+        (*_, last) = fit(config, structure)[1]
+        assert last["step"] == 25
+        assert fit(config, structure)[1][-1] == last
+
+
+def test_the_rate_falls_as_the_schedule_says():
+    constant, step = (dataclasses.replace(SHORT, steps=10, schedule=s) for s in ("constant", "step"))
+    assert fit(constant)[1] != fit(step)[1]
+    # the first fall is at 7 of 10
+    first = [metrics["loss"] for metrics in fit(dataclasses.replace(constant, report_every=7))[1]]
+    second = [metrics["loss"] for metrics in fit(dataclasses.replace(step, report_every=7))[1]]
+    assert first[0] == second[0]
+    assert first[1] != second[1]

@@ -100,3 +100,19 @@ def test_with_dropout_a_sample_is_still_a_function_of_its_text_and_noise(generat
 def test_a_dropout_that_is_no_probability_is_refused(config):
     with pytest.raises(ValueError, match="dropout"):
         config()
+
+
+def test_uniform_noise_is_the_gaussian_one_through_its_distribution_function():
+    config = GmmnConfig(hidden=10, noise="uniform")
+    generator = Gmmn(config, 5, 8, generator_for(0, "test")).double()
+    plain = Gmmn(GmmnConfig(hidden=10), 5, 8, generator_for(0, "test")).double()
+    text, noise = inputs()
+    uniform = torch.distributions.Normal(0.0, 1.0).cdf(noise)
+    assert 0 < uniform.min() < uniform.max() < 1
+    torch.testing.assert_close(generator(text, noise), plain(text, uniform))
+
+
+def test_the_first_bias_of_the_gmmn_is_a_setting():
+    weights = Gmmn(GmmnConfig(bias=0.01), 5, 8, generator_for(0)).state_dict()
+    assert weights["hidden.bias"].tolist() == pytest.approx([0.01] * 256)
+    assert weights["output.bias"].tolist() == pytest.approx([0.01] * 8)

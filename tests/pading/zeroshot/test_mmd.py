@@ -59,7 +59,7 @@ def test_biased_mmd_of_a_sample_with_itself_is_zero():
 
 
 def test_unbiased_mmd_is_zero_on_average_where_the_biased_one_is_not():
-    x, y = normal(2000, 8, 4), normal(2000, 8, 4, seed=1)
+    x, y = normal(10_000, 8, 4), normal(10_000, 8, 4, seed=1)
     values = mmd(x, y, (4.0,), "unbiased")
     standard_error = values.std() / math.sqrt(len(values))
     assert abs(values.mean()) < 4 * standard_error
@@ -93,6 +93,10 @@ def test_safe_root_has_a_finite_gradient_at_zero_and_below():
     assert squared.grad.isfinite().all()
     torch.testing.assert_close(root[:2].tolist(), [0.0, 0.0])
     assert root[2].item() == pytest.approx(2.0, abs=2e-4)
+
+
+def test_absolute_bandwidths_follow_nothing():
+    assert scaled_bandwidths(torch.zeros(3, 64), (2.0, 80.0), "absolute") == (2.0, 80.0)
 
 
 def test_bandwidths_follow_the_width():

@@ -33,3 +33,10 @@ def test_equal_texts_do_not_divide_by_zero():
 def test_a_single_text_is_refused():
     with pytest.raises(ValueError, match="1 class texts: pass at least two"):
         Standardised(Echo(), torch.ones(1, 4))
+
+
+def test_raw_text_passes_as_it_is():
+    text, noise = torch.randn(5, 4, generator=generator_for(3)), torch.randn(5, 2, 4, generator=generator_for(2))
+    generator = Standardised(Echo(), text, standardise_text=False)
+    assert torch.equal(generator.read(text), text)
+    assert torch.equal(generator(text, noise), Echo()(text, noise))

@@ -1,0 +1,114 @@
+"""Which rows a run fits, and with which settings."""
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jobs.__main__ import main
+from jobs.config import FitConfig, PipelineConfig
+from jobs.fit import planned_rows, profile_settings
+from jobs.predict import Predict, folder_of
+from jobs.presets import PRESETS
+from pading.config import override
+from pading.zeroshot.classifier import load_classifier
+from pading.zeroshot.methods import METHODS, STRUCTURE, MethodConfig
+from pading.zeroshot.profiles import released
+
+BEST = override(MethodConfig(), {"generator.tau": 0.3, "projection.steps": 7})
+ALL = override(PipelineConfig(preset="test"), {"fit.profiles": ("paper", "released", "best"), "fit.seeds": (0, 4)})
+
+
+def names(config: PipelineConfig) -> list[str]:
+    return [row["folder"] for row in planned_rows(config)]
+
+
+def test_by_default_every_method_is_fitted_under_best_for_every_seed() -> None:
+    config = PipelineConfig(preset="test")
+    assert names(config) == [f"{method}-best-seed{seed}" for method in config.fit.methods for seed in (0, 1, 2)]
+
+
+def test_methods_without_a_generator_appear_once_under_the_first_profile() -> None:
+    found = names(ALL)
+    assert len(found) == len(set(found)) == 2 * (2 + 3 * 4)
+    assert [name for name in found if name.startswith("supervised")] == [
+        "supervised-paper-seed0",
+        "supervised-paper-seed4",
+    ]
+    assert {row["method"] for row in planned_rows(ALL) if row["profile"] == "best"} == {*STRUCTURE} & {*ALL.fit.methods}
+
+
+def test_the_sweeps_winner_applies_to_best_only() -> None:
+    assert profile_settings(ALL, "best", BEST) is BEST
+    for profile in ("paper", "released"):
+        settings = profile_settings(ALL, profile, BEST)
+        assert settings.profile == profile
+        assert settings.generator.tau == 0.1
+        assert settings.projection.steps == 7  # it has no profile
+
+
+def test_published_steps_unless_the_run_has_a_budget() -> None:
+    assert profile_settings(ALL, "paper", BEST).generator.steps == 20_000
+    config = override(ALL, {"fit.profile_steps": 11})
+    for profile in ("paper", "released"):
+        settings = profile_settings(config, profile, BEST)
+        assert (settings.generator.steps, settings.classifier.steps, settings.released.steps) == (11, 11, 11)
+
+
+def test_the_released_profile_follows_the_task_and_the_segmenters_queries() -> None:
+    config = override(ALL, {"data.split": "shapes-instances", "segmenter.queries": 33})
+    settings = profile_settings(config, "released", BEST).released
+    assert settings.head.unseen_weight == released("instance").released.head.unseen_weight == 2.0
+    assert settings.head.queries_per_image == 33
+
+
+@pytest.mark.parametrize("name", ["shapes", "smoke", "coco-mini"])
+def test_small_presets_give_every_profile_the_budget_of_best(name: str) -> None:
+    config = PRESETS[name]()
+    assert config.fit.profiles == ("best",)
+    assert config.fit.profile_steps == config.method.generator.steps == config.method.classifier.steps
+
+
+def test_rows_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"fit\.profiles is \(\): name at least one, each once"):
+        FitConfig(profiles=())
+    with pytest.raises(ValueError, match=r"fit\.seeds is \(0, 0\): name at least one, each once"):
+        FitConfig(seeds=(0, 0))
+    with pytest.raises(ValueError, match=r"profile_steps is -1"):
+        FitConfig(profile_steps=-1)
+
+
+def test_predict_takes_the_first_profile_unless_asked_for_another() -> None:
+    fitted = planned_rows(ALL)
+    command = Predict(photos=(), run_dir=Path("run"))
+    assert folder_of(command, fitted) == "pading-paper-seed0"
+    asked = Predict(photos=(), run_dir=Path("run"), profile="released", seed=4)
+    assert folder_of(asked, fitted) == "pading-released-seed4"
+    wrong = Predict(photos=(), run_dir=Path("run"), profile="released", method="supervised")
+    with pytest.raises(
+        ValueError, match=r"no 'supervised' with seed 0 and profile 'released'; it has supervised \(paper, seed 0\)"
+    ):
+        folder_of(wrong, fitted)
+
+
+def test_every_method_of_the_table_can_be_asked_for() -> None:
+    assert planned_rows(override(ALL, {"fit.methods": METHODS}))
+
+
+def test_one_run_fits_several_profiles(smoke_run: Path, tmp_path: Path) -> None:
+    run_dir = shutil.copytree(smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("work"))
+    flags = ["--fit.profiles", "paper", "released", "--fit.methods", "supervised", "pading"]
+    assert main(["fit", "smoke", "--run-dir", str(run_dir), "--force", *flags]) == 0
+    folder = run_dir / "classifiers"
+    index = json.loads((folder / "classifiers.json").read_text())
+    expected = ["supervised-paper-seed0", "pading-paper-seed0", "pading-released-seed0"]
+    assert [row["folder"] for row in index["rows"]] == expected
+    assert {name: settings["profile"] for name, settings in index["settings"].items()} == {
+        "paper": "paper",
+        "released": "released",
+    }
+    heads = [load_classifier(folder / name).weight for name in expected]
+    assert len({head.shape for head in heads}) == 1
+    assert not any(head.equal(other) for head, other in itertools.combinations(heads, 2))
