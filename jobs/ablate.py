@@ -40,20 +40,27 @@ class Ablate:
     """Which tables, joined by commas."""
     resamples: int = 2000
     """Sets of images drawn for intervals."""
-
-    def __post_init__(self) -> None:
-        if self.seeds < 1 or self.resamples < 1:
-            raise ValueError(f"--seeds {self.seeds} and --resamples {self.resamples}: both must be at least 1")
+    dry_run: bool = False
+    """Print the tables and their lines, and do no work."""
 
 
 def ablate(command: Ablate, run_dir: RunDir) -> None:
     """Write `ablation/` and one MLflow run for each fit; what is fitted or scored already is not done again.
 
     Raises:
-        ValueError: if a table is unknown, an earlier stage fails, or a fit failed; then the pages are written first.
+        ValueError: if a table is unknown, a number is not positive, an earlier stage fails, or a fit failed; then the
+            pages are written first.
     """
+    if command.seeds < 1 or command.resamples < 1:
+        raise ValueError(f"--seeds {command.seeds} and --resamples {command.resamples}: both must be at least 1")
     config = command.config
     tables = ablation_tables(profiles_of(config.method), config.method.profile, command.tables.split(","))
+    variants = variants_of(tables)
+    if command.dry_run:
+        for table in tables:
+            say(f"{table.name:12} {', '.join(line.label for line in table.lines)}")
+        say(f"{len(variants)} variants x {command.seeds} seeds = {len(variants) * command.seeds} fits")
+        return
     earlier = select(stages(config), "", "cache")
     if not all(stage.is_finished(config, run_dir) for stage in earlier):
         run_pipeline(config, run_dir, first="", last="cache", force=False)
@@ -61,9 +68,9 @@ def ablate(command: Ablate, run_dir: RunDir) -> None:
         connect()
         inputs = {name: _digest_of(run_dir, name) for name in INPUTS}
         work = run_dir.work("ablation")
-        fits = planned_fits(variants_of(tables), range(command.seeds), inputs, work / "fits")
+        fits = planned_fits(variants, range(command.seeds), inputs, work / "fits")
         num_done = sum(fit.is_done for fit in fits)
-        say(f"{len(fits)} fits of {len(variants_of(tables))} variants; {num_done} are there already")
+        say(f"{len(fits)} fits of {len(variants)} variants; {num_done} are there already")
         failures = fit_missing(run_dir, fits)
         fitted = [fit for fit in fits if fit not in failures]
         score_missing(config, run_dir, fitted, work / "scoring")

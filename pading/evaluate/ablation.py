@@ -124,6 +124,7 @@ def _comparisons(line: Line, table: Table, results: Mapping[Variant, VariantResu
                 "difference": _finite(found.difference.value),
                 "low": _finite(found.difference.low),
                 "high": _finite(found.difference.high),
+                "deviation": _finite(found.deviation),
                 "probability_better": _finite(found.probability_better),
                 "seeds_better": found.seeds_better,
                 "num_seeds": found.num_seeds,

@@ -67,7 +67,7 @@ def _score_grid(report: dict[str, Any], table: dict[str, Any]) -> Grid:
     columns = [f"{quality}/{group}" for group in GROUPS for quality in qualities]
     published = _published_by_method(report) if table["name"] == "rows" else {}
     lines = [(line, report["variants"][line["variant"]]) for line in table["lines"]]
-    best = {column: _largest([variant["mean"].get(column) for _, variant in lines]) for column in columns}
+    best = {column: _best([variant["mean"].get(column) for _, variant in lines]) for column in columns}
     rows = []
     for line, variant in lines:
         cells = [
@@ -104,7 +104,7 @@ def _comparison_grid(report: dict[str, Any], table: dict[str, Any]) -> Grid:
     columns = ("", *GROUPS, "against", *GROUPS, "probability", "seeds")
     caption = (
         f"Intervals and probabilities over {report['num_resamples']} sets of images drawn with replacement, the same "
-        "sets and the same seeds for both of a pair."
+        "sets and the same seeds for both of a pair; how far seeds differ is not in them, but in the last column."
     )
     return Grid(caption=caption, spans=spans, columns=columns, rows=tuple(rows))
 
@@ -117,7 +117,7 @@ def _curve_grid(report: dict[str, Any], table: dict[str, Any]) -> Grid:
     rows: list[tuple[Cell, ...]] = []
     for group in GROUPS:
         column = f"{quality}/{group}"
-        best = _largest([variant["mean"].get(column) for variant in variants])
+        best = _best([variant["mean"].get(column) for variant in variants])
         means = [
             _mean(variant, column, is_best=best is not None and variant["mean"].get(column) == best)
             for variant in variants
@@ -151,9 +151,9 @@ def _published_grid(report: dict[str, Any]) -> Grid:
         )
         for published in report["published"]["rows"]
     ]
-    spans = (("", 2), *((GROUP_TITLES[group], len(qualities)) for group in GROUPS))
-    columns = ("", "source", *(NAMES[quality] for _ in GROUPS for quality in qualities))
-    caption = f"{PUBLISHED_TITLE}: other images and a larger network; not measured here."
+    spans = ((PUBLISHED_TITLE, 2), *((GROUP_TITLES[group], len(qualities)) for group in GROUPS))
+    columns = ("as printed", "source", *(NAMES[quality] for _ in GROUPS for quality in qualities))
+    caption = "Other images and a larger network; not measured here."
     return Grid(caption=caption, spans=spans, columns=columns, rows=tuple(rows))
 
 
@@ -214,5 +214,7 @@ def _number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.1f}"
 
 
-def _largest(values: Sequence[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
+def _best(values: Sequence[float | None]) -> float | None:
+    """Return the largest of several values, unless there is nothing to choose between."""
+    known = {value for value in values if value is not None}
+    return max(known) if len(known) > 1 else None

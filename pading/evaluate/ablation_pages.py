@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ PAGES = ("ablation.json", "ablation.md", "ablation.html")
 TITLE = "Ablation"
 _STYLE = f"""{CHART_STYLE}
 h2 {{ margin-top: 2.5rem; }}
+table {{ font-size: .87rem; }}
+th, td {{ padding: .3rem .5rem; }}
+td small {{ font-size: .86em; font-weight: 400; }}
 thead tr:first-child th[colspan] {{ text-align: center; border-bottom: 1px solid var(--faint); color: var(--ink); }}
-td.published, th.published {{ color: var(--faint); font-style: italic; }}
+td.published {{ color: var(--faint); font-style: italic; }}
 td.failed {{ color: var(--unseen); }}
 caption {{ caption-side: bottom; text-align: left; color: var(--faint); font-size: .85rem; padding: .4rem 0; }}
 .wide {{ margin: 1rem 0; }}
@@ -105,19 +109,27 @@ def _curve(report: dict[str, Any], table: dict[str, Any]) -> str:
 
 
 def _forest(report: dict[str, Any], table: dict[str, Any]) -> str:
-    differences = []
-    for line in table["lines"]:
+    """Return a chart of the steps from line to line, and one of all lines against each other reference."""
+    labels = [line["label"] for line in table["lines"]]
+    steps = "the line above"
+    charts: dict[str, list[Difference]] = {steps: []}
+    for above, line in zip(("", *labels), table["lines"], strict=False):
         for compared in line["comparisons"]:
             value, low, high = (compared["hm"][name] for name in ("difference", "low", "high"))
             if None in (value, low, high):
                 continue
+            reference = compared["reference"]
+            is_step = reference == above and table["name"] == "rows"
+            label = f"{line['label']} against {reference}" if is_step else line["label"]
             text = f"{signed(value)} [{signed(low)}, {signed(high)}]"
-            label = f"{line['label']} against {compared['reference']}"
-            differences.append(Difference(label=label, value=value, low=low, high=high, text=text))
-    if not differences:
-        return ""
-    chart = forest_chart(f"Difference in {NAMES[report['quality']]}, harmonic mean", differences)
-    return f"<figure class=wide>{chart}<figcaption>Lines: 95 % interval over images.</figcaption></figure>"
+            difference = Difference(label=label, value=value, low=low, high=high, text=text)
+            charts.setdefault(steps if is_step else reference, []).append(difference)
+    title = f"Difference in {NAMES[report['quality']]}, harmonic mean, against"
+    drawn = [
+        forest_chart(f"{title} {reference}", differences) for reference, differences in charts.items() if differences
+    ]
+    caption = "Lines: 95 % interval over images. Grey: it holds zero."
+    return f"<figure class=wide>{'<br>'.join(drawn)}<figcaption>{caption}</figcaption></figure>" if drawn else ""
 
 
 def _markdown_grid(grid: Grid) -> str:
@@ -139,24 +151,17 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _html_grid(grid: Grid) -> str:
-    head = ""
-    if grid.spans:
-        spans = "".join(
-            f"<th colspan={width}{_published(title)}>{html.escape(title)}</th>" for title, width in grid.spans
-        )
-        head = f"<tr>{spans}</tr>"
-    head += "<tr>" + "".join(f"<th>{html.escape(column)}</th>" for column in grid.columns) + "</tr>"
-    rows = "\n".join(
-        "<tr>"
-        + "".join(f"<td{f' class={cell.kind}' if cell.kind else ''}>{html.escape(cell.text)}</td>" for cell in row)
-        + "</tr>"
-        for row in grid.rows
-    )
-    caption = html.escape(grid.caption)
-    return (
-        f"<div class=wide><table><caption>{caption}</caption><thead>{head}</thead>\n<tbody>{rows}</tbody></table></div>"
-    )
+    spans = "".join(f"<th colspan={width}>{html.escape(title)}</th>" for title, width in grid.spans)
+    columns = "".join(f"<th>{html.escape(column)}</th>" for column in grid.columns)
+    head = f"<tr>{spans}</tr>" if grid.spans else ""
+    rows = "\n".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in grid.rows)
+    table = f"<thead>{head}<tr>{columns}</tr></thead>\n<tbody>{rows}</tbody>"
+    return f"<div class=wide><table><caption>{html.escape(grid.caption)}</caption>{table}</table></div>"
 
 
-def _published(title: str) -> str:
-    return " class=published" if title == PUBLISHED_TITLE else ""
+def _html_cell(cell: Cell) -> str:
+    """Return a field with what follows its number, a deviation or an interval, in small print."""
+    number, mark, rest = re.fullmatch(r"(.*?)(?:( ± | \[)(.*))?", cell.text, re.DOTALL).groups(default="")  # type: ignore[union-attr]
+    small = f"<small>{html.escape(mark + rest)}</small>" if mark else ""
+    kind = f" class={cell.kind}" if cell.kind else ""
+    return f"<td{kind}>{html.escape(number)}{small}</td>"

@@ -53,6 +53,7 @@ class Comparison:
     """First minus second in one group: the difference, the chance that it is positive, and in how many seeds it is."""
 
     difference: Interval
+    deviation: float  # standard deviation of the difference over seeds; NaN for a single one
     probability_better: float  # over sets of images; ties count half
     seeds_better: int
     num_seeds: int
@@ -112,6 +113,7 @@ def compare(first: SeedScores, second: SeedScores, group: str) -> Comparison:
     wins = ((pooled > 0).mean() + 0.5 * (pooled == 0).mean()) if len(pooled) else np.nan
     return Comparison(
         difference=_interval(estimates, replicates),
+        deviation=float(estimates.std(ddof=1)) if len(shared) > 1 else np.nan,
         probability_better=float(wins),
         seeds_better=int((estimates > 0).sum()),
         num_seeds=len(shared),

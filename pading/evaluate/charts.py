@@ -100,7 +100,7 @@ def forest_chart(title: str, differences: Sequence[Difference]) -> str:
         x = f"{across(tick):.1f}"
         kind = "zero" if tick == 0 else "rule"
         parts.append(f"<line class={kind} x1={x} x2={x} y1={TOP} y2={bottom} />")
-        parts.append(f"<text class=faint x={x} y={bottom + 15} text-anchor=middle>{tick:+g}</text>")
+        parts.append(f"<text class=faint x={x} y={bottom + 15} text-anchor=middle>{_signed(tick)}</text>")
     for number, one in enumerate(differences):
         y = TOP + ROW_HEIGHT * (number + 0.5)
         is_clear = one.low > 0 or one.high < 0
@@ -129,6 +129,10 @@ def _scale(low: float, high: float) -> tuple[float, float, list[float]]:
     first, last = math.floor(low / step), math.ceil(high / step)
     last = max(last, first + 1)
     return first * step, last * step, [round(number * step, 10) for number in range(first, last + 1)]
+
+
+def _signed(tick: float) -> str:
+    return f"{tick:+g}".replace("-", "\N{MINUS SIGN}") if tick else "0"
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:

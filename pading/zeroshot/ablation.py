@@ -53,13 +53,13 @@ CURVES = {
         values=(100, 200, 300, 400, 500, 600, 700, 800),
     ),
     "lambda": Curve(
-        title="Weight of alignment and disentanglement",
+        title="Weight of alignment and disentanglement, lambda (PADing, eq. 7)",
         axis="lambda",
         field="generator.structure_weight",
         values=(0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0),
     ),
     "tau": Curve(
-        title="Temperature of the alignment",
+        title="Temperature of the alignment, tau (PADing, eq. 6)",
         axis="tau",
         field="generator.tau",
         values=(0.02, 0.05, 0.1, 0.2, 0.5),

@@ -63,7 +63,7 @@ def test_qualities_of_another_table_are_refused():
 
 
 def test_an_interval_worked_by_hand():
-    """Seeds 10 and 20; sets 0..40 and 2..42, so means over seeds 1..41, whose 2.5 % and 97.5 % quantiles are 2 and 40."""
+    """Seeds 10 and 20; sets 0..40 and 2..42: means over seeds 1..41, whose 2.5 % and 97.5 % quantiles are 2 and 40."""
     first = np.arange(41.0)
     found = interval(scores_of([10, 20], [first, first + 2]), "hm")
     assert (found.value, found.low, found.high) == pytest.approx((15, 2, 40))
@@ -82,6 +82,7 @@ def test_a_comparison_worked_by_hand():
     second = scores_of([4.0, 6.0], [[0, 0, 0, 0], [0, 0, 0, 0]])
     found = compare(first, second, "unseen")
     assert found.difference.value == 0.0
+    assert found.deviation == pytest.approx(2**0.5)  # of 5 - 4 and 5 - 6
     assert found.probability_better == 0.75
     assert (found.seeds_better, found.num_seeds) == (1, 2)
     assert compare(second, first, "unseen").probability_better == 0.25
@@ -113,7 +114,7 @@ def test_what_both_share_does_not_widen_the_interval():
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
-    """A mean over 60 images drawn from a known population: 95 % of intervals should hold it; percentile ones a bit less."""
+    """A mean over 60 images of a known population: 95 % of intervals should hold it; percentile ones a bit less."""
     rng = np.random.default_rng(5)
     covered = 0
     for trial in range(300):

@@ -97,9 +97,7 @@ def test_an_image_of_weight_w_counts_like_w_images(task: str):
         copies = []
         for image_id, times in zip(scores.image_ids.tolist(), drawn, strict=True):
             one = by_id[image_id]
-            copies += [
-                ImagePrediction(**{**vars(one), "image_id": 100 * image_id + number}) for number in range(times)
-            ]
+            copies += [ImagePrediction(**{**vars(one), "image_id": 100 * image_id + number}) for number in range(times)]
         expected = reported(task, copies)
         for name, values in found.items():
             assert values[row] == pytest.approx(expected[name], abs=1e-9, nan_ok=True), (row, name)
@@ -139,12 +137,12 @@ def test_a_damaged_or_foreign_file_of_scores_is_named(tmp_path: Path):
     path = tmp_path / "scores.npz"
     write_scores(path, [scored("panoptic")])
     for task, num_classes in (("semantic", 5), ("panoptic", 2)):
-        with pytest.raises(DataError, match="scores.npz.*delete it"):
+        with pytest.raises(DataError, match=r"scores\.npz.*delete it"):
             read_scores(path, task, num_classes)
     content = path.read_bytes()
     for damaged in (content[: len(content) // 2], b"", b"no archive at all"):
         path.write_bytes(damaged)
-        with pytest.raises(DataError, match="scores.npz"):
+        with pytest.raises(DataError, match=r"scores\.npz"):
             read_scores(path, "panoptic", 5)
     with pytest.raises(FileNotFoundError):
         read_scores(tmp_path / "absent.npz", "panoptic", 5)
@@ -157,7 +155,7 @@ def test_row_groups_of_a_file_partition_its_images(tmp_path: Path):
     parts = [[image.image_id for image in read_predictions(path, [group])] for group in range(3)]
     assert list(itertools.chain(*parts)) == list(range(40))
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match="part.parquet"):
+    with pytest.raises(ValueError, match=r"part\.parquet"):
         num_groups(path)
 
 

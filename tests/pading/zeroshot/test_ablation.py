@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import pytest
 
@@ -19,7 +20,7 @@ def test_the_rows_are_all_methods_in_order_each_against_the_one_above_and_agains
     lines = only("rows").lines
     assert tuple(line.label for line in lines) == METHODS
     assert lines[0].references == (FULL,)
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in itertools.pairwise(lines):
         assert line.references == tuple(dict.fromkeys(label for label in (above.label, FULL) if label != line.label))
 
 
