@@ -19,6 +19,7 @@ from jobs.progress import Progress, complain
 from jobs.shard import shard_classes
 from pading.classes import ClassTable
 from pading.config import to_plain
+from pading.data.errors import DataError
 from pading.segmenter.weights import load_segmenter
 from pading.zeroshot.ablation import Variant
 from pading.zeroshot.classifier import CONFIG_NAME, LinearClassifier, save_classifier
@@ -50,8 +51,18 @@ class Fit:
 
     @property
     def seconds(self) -> float:
-        """How long it took, once it is done."""
-        return float(json.loads((self.folder / RECORD).read_text())["seconds"])
+        """How long it took, once it is done.
+
+        Raises:
+            DataError: if its record is damaged.
+        """
+        path = self.folder / RECORD
+        try:
+            return float(json.loads(path.read_text())["seconds"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                str(path), f"not the record of a fit ({error!r})", "delete its folder to fit again"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
