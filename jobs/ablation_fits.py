@@ -138,7 +138,7 @@ def fit_and_keep(inputs: FitInputs, fit: Fit) -> None:
         ValueError: if it gives a training feature no probability.
     """
     torch.set_num_threads(1)
-    start = time.monotonic()
+    start, start_cpu = time.monotonic(), time.process_time()
     # The store's arrays are read-only and torch wants to be able to write, so the vectors are copied.
     features = Features(torch.tensor(inputs.embeddings), torch.tensor(inputs.labels), torch.tensor(inputs.image_ids))
     head = LinearClassifier(torch.tensor(inputs.head_weight), torch.tensor(inputs.head_bias))
@@ -156,6 +156,7 @@ def fit_and_keep(inputs: FitInputs, fit: Fit) -> None:
         "profile": variant.settings.profile,
         "seed": fit.seed,
         "seconds": round(time.monotonic() - start, 2),
+        "cpu_seconds": round(time.process_time() - start_cpu, 2),
         "settings": to_plain(variant.settings),
     }
     with written_whole(fit.folder) as folder:

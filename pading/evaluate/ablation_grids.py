@@ -126,6 +126,7 @@ def _curve_grid(report: dict[str, Any], table: dict[str, Any]) -> Grid:
     texts: dict[str, Callable[[dict[str, Any]], str]] = {
         "difference, harmonic mean": lambda one: _difference(one["hm"]),
         "probability better": lambda one: _probability(one["hm"]),
+        "better in seeds": lambda one: _seeds(one["hm"]),
     }
     rows += [
         (Cell(text=title), *(Cell(text=NOTHING if one is None else text(one)) for one in found))
@@ -177,8 +178,7 @@ def _comparison_cells(found: dict[str, Any] | None) -> list[Cell]:
     if found is None:
         return [Cell(text="")] * (len(GROUPS) + 3)
     cells = [Cell(text=found["reference"]), *(Cell(text=_difference(found[group])) for group in GROUPS)]
-    seeds = f"{found['hm']['seeds_better']} of {found['hm']['num_seeds']}"
-    return [*cells, Cell(text=_probability(found["hm"])), Cell(text=seeds)]
+    return [*cells, Cell(text=_probability(found["hm"])), Cell(text=_seeds(found["hm"]))]
 
 
 def _mean(variant: dict[str, Any], column: str, *, is_best: bool = False) -> Cell:
@@ -202,6 +202,10 @@ def _difference(found: dict[str, Any]) -> str:
 
 def _probability(found: dict[str, Any]) -> str:
     return NOTHING if found["probability_better"] is None else f"{found['probability_better']:.2f}"
+
+
+def _seeds(found: dict[str, Any]) -> str:
+    return f"{found['seeds_better']} of {found['num_seeds']}"
 
 
 def signed(value: float) -> str:
