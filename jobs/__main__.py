@@ -1,13 +1,14 @@
 """The command line: `pading VERB [PRESET] [--run-dir DIR] [flags]`; flags are fields of the preset's configuration."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from cluster.storage import RunDir
+from jobs.ablate import Ablate, ablate
 from jobs.config import PipelineConfig, with_absolute_split
 from jobs.export import Export, export
 from jobs.failures import exit_code
@@ -25,6 +26,7 @@ verbs
   {", ".join(STAGE_VERBS[:5])},
   {", ".join(STAGE_VERBS[5:])}
                one stage of a run
+  ablate       every line of the papers' tables x several seeds, compared, on what a run has cached
   predict      masks and names for photos, from a finished run
   export       the shards of a run as WebDataset tar files, or its segmenter
 
@@ -63,8 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     if verb == "export":
         chosen = tyro.cli(Export, args=rest, prog="pading export", description=export.__doc__)
         return exit_code(lambda: export(chosen), trace=None)
-    if verb != "run" and verb not in STAGE_VERBS:
-        complain(f"error: no verb {verb!r}; choose one of run, {', '.join(STAGE_VERBS)}, predict, export")
+    if verb not in ("run", "ablate", *STAGE_VERBS):
+        complain(f"error: no verb {verb!r}; choose one of run, {', '.join(STAGE_VERBS)}, ablate, predict, export")
         return 2
     preset = DEFAULT_PRESET
     if rest and not rest[0].startswith("-"):
@@ -72,9 +74,11 @@ def main(arguments: list[str] | None = None) -> int:
     if preset not in PRESETS:
         complain(f"error: no preset {preset!r}; choose one of {', '.join(PRESETS)}")
         return 2
+    if verb == "ablate":
+        return _ablate(preset, rest)
     default = Run(config=PRESETS[preset]())
     run = tyro.cli(Run, default=default, args=rest, prog=f"pading {verb} {preset}", description=PRESETS[preset].__doc__)
-    run_dir = RunDir((run.run_dir or Path("runs") / preset).absolute())  # workers may start elsewhere
+    run_dir = _run_dir(run.run_dir, preset)
     first, last = (run.from_stage, run.until) if verb == "run" else (verb, verb)
     force = run.force or verb == "verify"  # asked for by name, it looks again: the folder may have changed
     config = with_absolute_split(run.config)
@@ -84,6 +88,20 @@ def main(arguments: list[str] | None = None) -> int:
         lambda: run_pipeline(config, run_dir, first=first, last=last, force=force),
         trace=run_dir.root / "error.log",
     )
+
+
+def _ablate(preset: str, arguments: list[str]) -> int:
+    default = Ablate(config=PRESETS[preset]())
+    command = tyro.cli(
+        Ablate, default=default, args=arguments, prog=f"pading ablate {preset}", description=Ablate.__doc__
+    )
+    command = replace(command, config=with_absolute_split(command.config))
+    run_dir = _run_dir(command.run_dir, preset)
+    return exit_code(lambda: ablate(command, run_dir), trace=run_dir.root / "error.log")
+
+
+def _run_dir(chosen: Path | None, preset: str) -> RunDir:
+    return RunDir((chosen or Path("runs") / preset).absolute())  # workers may start elsewhere
 
 
 if __name__ == "__main__":

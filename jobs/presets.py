@@ -24,7 +24,6 @@ def shapes() -> PipelineConfig:
             "pretrain.jitter.turns": True,
             # Chosen on seen classes held out as if unseen; 5 is PADing's, for COCO.
             "method.classifier.unseen_weight": 10.0,
-            "fit.profile_steps": 1500,  # as `best` has by default
         },
     )
 
@@ -66,7 +65,6 @@ def coco_mini() -> PipelineConfig:
             "pretrain.epochs": 40,
             "pretrain.batch_size": 8,
             "sweep.trials": 3,
-            "fit.profile_steps": 1500,
             "fit.seeds": (0,),
         },
     )

@@ -23,7 +23,15 @@ PADING = [command for command in COMMANDS if command.startswith("pading ")]
 
 def test_the_readme_shows_the_two_commands_and_the_verbs() -> None:
     assert {"make demo", "make test"} <= set(COMMANDS)
-    assert {shlex.split(command)[1] for command in PADING} >= {"run", "sweep", "predict", "verify", "export", "--help"}
+    assert {shlex.split(command)[1] for command in PADING} >= {
+        "run",
+        "sweep",
+        "predict",
+        "verify",
+        "ablate",
+        "export",
+        "--help",
+    }
 
 
 @pytest.mark.parametrize("command", PADING)

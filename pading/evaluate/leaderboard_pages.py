@@ -19,6 +19,7 @@ from pading.evaluate.leaderboard import (
     tables,
     write_whole,
 )
+from pading.evaluate.page import document
 
 TERMINAL_COLUMNS = {
     "panoptic": ("pq/seen", "pq/unseen", "pq/hm", "miou/hm", "ap50/hm"),
@@ -27,21 +28,7 @@ TERMINAL_COLUMNS = {
 }
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1c1e21; --paper: #fff; --faint: #6b7280; --rule: #e3e5e8; --best: #0b6e4f; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8eb; --paper: #15171a; --faint: #9aa2ad; --rule: #2b2f36; --best: #4fd1a1; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 80rem; margin: 2rem auto; padding: 0 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--rule); text-align: right; white-space: nowrap; }
-th:first-child, th:nth-child(2), td:first-child, td:nth-child(2) { text-align: left; }
-th { font-weight: 600; color: var(--faint); }
-.best { font-weight: 700; color: var(--best); }
-.warning { font-weight: 700; }
-small, figcaption { color: var(--faint); }
-figure { margin: 1rem 0; }
+th:nth-child(2), td:nth-child(2) { text-align: left; }
 img { max-width: 100%; image-rendering: pixelated; }
 """
 
@@ -84,7 +71,7 @@ def markdown_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> 
 
 def html_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = (), panels: Sequence[Path] = ()) -> str:
     """Return the tables and pictures as one HTML page that asks nothing of the network."""
-    body = ["<h1>Leaderboard</h1>"]
+    body: list[str] = []
     for task, lines in tables(rows).items():
         columns = shown_columns(lines)
         head = "".join(f"<th>{html.escape(column)}</th>" for column in ["method", "profile", "seeds", *columns])
@@ -95,14 +82,7 @@ def html_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = (), panels:
     body += [f"<p class=warning>{html.escape(note)}</p>" for note in footnotes(rows)]
     body += [f"<p>{html.escape(note)}</p>" for note in notes]
     body += [_figure(panel) for panel in panels]
-    sources = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    policy = f'<meta http-equiv=Content-Security-Policy content="{sources}">'
-    head = f"<meta charset=utf-8>{policy}<meta name=viewport content='width=device-width'><title>Leaderboard</title>"
-    return (
-        f"<!doctype html>\n<html lang=en>\n<head>{head}\n<style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+    return document("Leaderboard", body, _STYLE)
 
 
 def terminal_table(rows: Sequence[dict[str, Any]]) -> str:

@@ -39,9 +39,14 @@ class PanopticTally:
             false_negatives=self.false_negatives + other.false_negatives,
         )
 
+    @property
+    def weight(self) -> Float64[np.ndarray, "K"]:
+        """TP + FP/2 + FN/2, which PQ and RQ are divided by."""
+        return self.true_positives + 0.5 * self.false_positives + 0.5 * self.false_negatives
+
     def quality(self) -> PanopticQuality:
-        """Return SQ = iou_sum / TP, RQ = TP / (TP + FP/2 + FN/2), PQ = iou_sum / (TP + FP/2 + FN/2) of each class."""
-        weight = self.true_positives + 0.5 * self.false_positives + 0.5 * self.false_negatives
+        """Return SQ = iou_sum / TP, RQ = TP / weight and PQ = iou_sum / weight of each class."""
+        weight = self.weight
         is_present = weight > 0
         divisor = np.where(is_present, weight, np.nan)
         sq = self.iou_sum / np.maximum(self.true_positives, 1)

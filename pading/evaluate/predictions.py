@@ -6,7 +6,7 @@ query embedding, h w mask pixels at the network's stride, L layers of overlappin
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,15 +185,27 @@ def write_predictions(path: Path, predictions: Iterable[ImagePrediction]) -> Non
     os.replace(unfinished, path)
 
 
-def read_predictions(path: Path) -> Iterator[ImagePrediction]:
-    """Yield the predictions of one parquet file, holding one row group at a time.
+def num_groups(path: Path) -> int:
+    """Return how many row groups a file of predictions has.
+
+    Raises:
+        ValueError: if the file is not parquet; the message names it.
+    """
+    try:
+        return int(pq.read_metadata(path).num_row_groups)
+    except pa.ArrowException as error:
+        raise ValueError(f"predictions file {path} cannot be read ({error}); delete it and cache again") from error
+
+
+def read_predictions(path: Path, groups: Sequence[int] | None = None) -> Iterator[ImagePrediction]:
+    """Yield the predictions of one parquet file, or of some of its row groups, holding one row group at a time.
 
     Raises:
         ValueError: if the file is not parquet, is damaged, or was written by another version; the message names it.
     """
     try:
         with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
+            for group in range(file.num_row_groups) if groups is None else groups:
                 for row in file.read_row_group(group).cast(PREDICTION_SCHEMA).to_pylist():
                     yield from_row(row)
     except FileNotFoundError:

@@ -7,7 +7,7 @@ from operator import add
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor, from_numpy
 
 from pading.classes import ClassTable
@@ -81,27 +81,14 @@ def evaluate_image(
     Raises:
         ValueError: if a classifier returns another shape or NaN, or the image has a class that the table lacks.
     """
-    if any(segment.class_index >= classes.num_classes for segment in image.segments):
-        raise ValueError(
-            f"image {image.image_id} has a class beyond the {classes.num_classes} of table {classes.name!r}; "
-            "predictions and table belong to different splits"
-        )
+    require_known_classes(image, classes)
     masks = upsampled_masks(image)
     overlaps = overlap(masks.is_positive, image.label_maps, image.segments)
     recall = mask_recall.count_image(overlaps, classes.num_classes)
     embeddings = from_numpy(image.query_embeddings.copy())
-    expected_shape = (len(embeddings), classes.num_classes + 1)
-
     tallies = []
     for index, classifier in enumerate(classifiers):
-        probabilities = classifier(embeddings).detach()
-        if probabilities.shape != expected_shape:
-            raise ValueError(
-                f"classifier {index} returned {tuple(probabilities.shape)}, expected {expected_shape}: "
-                "a probability for each query and class, no-object last"
-            )
-        if not probabilities.isfinite().all():
-            raise ValueError(f"classifier {index} returned probabilities that are NaN or infinite; was it fitted?")
+        probabilities = class_probabilities(index, classifier, embeddings, classes)
         tallies.append(
             ImageTally(
                 num_images=1,
@@ -114,6 +101,39 @@ def evaluate_image(
             )
         )
     return tallies
+
+
+def require_known_classes(image: ImagePrediction, classes: ClassTable) -> None:
+    """Check that a class table holds every class of an image's truth.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    if any(segment.class_index >= classes.num_classes for segment in image.segments):
+        raise ValueError(
+            f"image {image.image_id} has a class beyond the {classes.num_classes} of table {classes.name!r}; "
+            "predictions and table belong to different splits"
+        )
+
+
+def class_probabilities(
+    index: int, classifier: Callable[[Tensor], Tensor], embeddings: Float[Tensor, "Q D"], classes: ClassTable
+) -> Float[Tensor, "Q K1"]:
+    """Return what the classifier of this index says of queries.
+
+    Raises:
+        ValueError: if it returns another shape or NaN.
+    """
+    probabilities = classifier(embeddings).detach()
+    expected_shape = (len(embeddings), classes.num_classes + 1)
+    if probabilities.shape != expected_shape:
+        raise ValueError(
+            f"classifier {index} returned {tuple(probabilities.shape)}, expected {expected_shape}: "
+            "a probability for each query and class, no-object last"
+        )
+    if not probabilities.isfinite().all():
+        raise ValueError(f"classifier {index} returned probabilities that are NaN or infinite; was it fitted?")
+    return probabilities
 
 
 def metrics(tally: ImageTally, classes: ClassTable, absent: AbsentClasses = "skip") -> dict[str, float]:

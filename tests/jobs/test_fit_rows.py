@@ -14,7 +14,7 @@ from jobs.predict import Predict, folder_of
 from jobs.presets import PRESETS
 from pading.config import override
 from pading.zeroshot.classifier import load_classifier
-from pading.zeroshot.methods import METHODS, STRUCTURE, MethodConfig
+from pading.zeroshot.methods import GENERATIVE, METHODS, MethodConfig
 from pading.zeroshot.profiles import released
 
 BEST = override(MethodConfig(), {"generator.tau": 0.3, "projection.steps": 7})
@@ -32,12 +32,14 @@ def test_by_default_every_method_is_fitted_under_best_for_every_seed() -> None:
 
 def test_methods_without_a_generator_appear_once_under_the_first_profile() -> None:
     found = names(ALL)
-    assert len(found) == len(set(found)) == 2 * (2 + 3 * 4)
+    # For each seed: two without a generator, four in every profile, and wgan in two of them.
+    assert len(found) == len(set(found)) == 2 * (2 + 3 * 4 + 2)
     assert [name for name in found if name.startswith("supervised")] == [
         "supervised-paper-seed0",
         "supervised-paper-seed4",
     ]
-    assert {row["method"] for row in planned_rows(ALL) if row["profile"] == "best"} == {*STRUCTURE} & {*ALL.fit.methods}
+    under_best = {row["method"] for row in planned_rows(ALL) if row["profile"] == "best"}
+    assert under_best == {*GENERATIVE} & {*ALL.fit.methods}
 
 
 def test_the_sweeps_winner_applies_to_best_only() -> None:
@@ -64,10 +66,15 @@ def test_the_released_profile_follows_the_task_and_the_segmenters_queries() -> N
     assert settings.head.queries_per_image == 33
 
 
-@pytest.mark.parametrize("name", ["shapes", "smoke", "coco-mini"])
-def test_small_presets_give_every_profile_the_budget_of_best(name: str) -> None:
+@pytest.mark.parametrize("name", ["shapes", "coco-mini", "coco-panoptic"])
+def test_presets_fit_best_and_give_published_profiles_their_published_budget(name: str) -> None:
     config = PRESETS[name]()
     assert config.fit.profiles == ("best",)
+    assert profile_settings(config, "released", BEST).released.steps == 20_000
+
+
+def test_the_smallest_preset_cuts_every_profile_short() -> None:
+    config = PRESETS["smoke"]()
     assert config.fit.profile_steps == config.method.generator.steps == config.method.classifier.steps
 
 

@@ -1,0 +1,164 @@
+"""The fits of an ablation: one Ray task each, on cached features; a finished one is kept under what decides it."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+
+from cluster.storage import RunDir, write_json, written_whole
+from jobs.cache import feature_files
+from jobs.embed import read_embeddings
+from jobs.failures import root_cause
+from jobs.progress import Progress, complain
+from jobs.shard import shard_classes
+from pading.classes import ClassTable
+from pading.config import to_plain
+from pading.data.errors import DataError
+from pading.segmenter.weights import load_segmenter
+from pading.zeroshot.ablation import Variant
+from pading.zeroshot.classifier import CONFIG_NAME, LinearClassifier, save_classifier
+from pading.zeroshot.features import Features, read_features
+from pading.zeroshot.methods import finish, fit_method
+
+SCHEMA_VERSION = 1
+RECORD = "fit.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """One variant with one seed. `key` is a digest of everything that its classifier is a function of."""
+
+    variant: Variant
+    seed: int
+    key: str
+    folder: Path
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its classifier is there; folders appear whole."""
+        return (self.folder / CONFIG_NAME).is_file() and (self.folder / RECORD).is_file()
+
+    @property
+    def name(self) -> str:
+        """What to call it in a line for people."""
+        return f"{self.variant.method} ({self.variant.settings.profile}), seed {self.seed}"
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, once it is done.
+
+        Raises:
+            DataError: if its record is damaged.
+        """
+        path = self.folder / RECORD
+        try:
+            return float(json.loads(path.read_text())["seconds"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                str(path), f"not the record of a fit ({error!r})", "delete its folder to fit again"
+            ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitInputs:
+    """What all fits share, as arrays that the object store hands out without a copy."""
+
+    embeddings: np.ndarray  # float32 (N, D)
+    labels: np.ndarray  # int64 (N,)
+    image_ids: np.ndarray  # int64 (N,)
+    text: np.ndarray  # float32 (K, E)
+    head_weight: np.ndarray  # float32 (K+1, D)
+    head_bias: np.ndarray  # float32 (K+1,)
+    classes: ClassTable
+
+
+def planned_fits(
+    variants: Sequence[Variant], seeds: Sequence[int], inputs: Mapping[str, str], folder: Path
+) -> list[Fit]:
+    """Return every fit of an ablation, variant by variant; `inputs` are the digests of what is fitted on."""
+    fits = []
+    for variant in variants:
+        for seed in seeds:
+            identity = [SCHEMA_VERSION, variant.method, to_plain(variant.settings), dict(inputs), seed]
+            key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+            fits.append(Fit(variant=variant, seed=seed, key=key, folder=folder / key))
+    return fits
+
+
+def fit_missing(run_dir: RunDir, fits: Sequence[Fit]) -> dict[Fit, str]:
+    """Make the classifiers that are not there yet, and return why some could not be made."""
+    missing = [fit for fit in fits if not fit.is_done]
+    if not missing:
+        return {}
+    inputs = ray.put(_read_inputs(run_dir))
+    pending = {_fit_one.remote(inputs, fit): fit for fit in missing}
+    progress, failures, waiting = Progress("fits", len(missing)), dict[Fit, str](), list(pending)
+    while waiting:
+        (done,), waiting = ray.wait(waiting)
+        fit = pending[done]
+        try:
+            ray.get(done)
+        except Exception as error:  # whatever became of this fit, or of its worker, the others go on
+            cause = root_cause(error)
+            failures[fit] = " ".join(f"{type(cause).__name__}: {cause}".split())
+            complain(f"  failed: {fit.name}: {failures[fit]}")
+        progress.update(len(missing) - len(waiting), fit.name)
+    return failures
+
+
+def _read_inputs(run_dir: RunDir) -> FitInputs:
+    features = read_features(feature_files(run_dir))
+    head = load_segmenter(run_dir.artefact("segmenter")).class_head
+    return FitInputs(
+        embeddings=features.embeddings.numpy(),
+        labels=features.labels.numpy(),
+        image_ids=features.image_ids.numpy(),
+        text=read_embeddings(run_dir).matrix,
+        head_weight=head.weight.detach().numpy(),
+        head_bias=head.bias.detach().numpy(),
+        classes=shard_classes(run_dir),
+    )
+
+
+@ray.remote(num_cpus=1)
+def _fit_one(inputs: FitInputs, fit: Fit) -> None:
+    fit_and_keep(inputs, fit)
+
+
+def fit_and_keep(inputs: FitInputs, fit: Fit) -> None:
+    """Fit one classifier and keep it.
+
+    Raises:
+        ValueError: if it gives a training feature no probability.
+    """
+    torch.set_num_threads(1)
+    start, start_cpu = time.monotonic(), time.process_time()
+    # The store's arrays are read-only and torch wants to be able to write, so the vectors are copied.
+    features = Features(torch.tensor(inputs.embeddings), torch.tensor(inputs.labels), torch.tensor(inputs.image_ids))
+    head = LinearClassifier(torch.tensor(inputs.head_weight), torch.tensor(inputs.head_bias))
+    variant = fit.variant
+    fitted = finish(
+        fit_method(
+            variant.method, variant.settings, features, torch.tensor(inputs.text), inputs.classes, head, fit.seed
+        )
+    )
+    with torch.no_grad():
+        if fitted.classifier(features.embeddings).softmax(dim=1).isnan().any():  # a silenced class has -inf: no matter
+            raise ValueError("the fit diverged: its classifier gives no probabilities; lower the learning rate")
+    record = {
+        "method": variant.method,
+        "profile": variant.settings.profile,
+        "seed": fit.seed,
+        "seconds": round(time.monotonic() - start, 2),
+        "cpu_seconds": round(time.process_time() - start_cpu, 2),
+        "settings": to_plain(variant.settings),
+    }
+    with written_whole(fit.folder) as folder:
+        save_classifier(folder, fitted.classifier)
+        write_json(folder / RECORD, record)
