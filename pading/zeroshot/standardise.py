@@ -5,7 +5,7 @@ freshly made layer would drown in its bias. Axes: K classes, N samples of each, 
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,14 @@ class FeatureGenerator(Protocol):
         """Return one synthetic feature for each noise vector."""
 
 
+@runtime_checkable
+class HasPrimitives(Protocol):
+    """A generator whose samples are put together from primitives."""
+
+    def responses(self, text: Float[Tensor, "K E"]) -> Float[Tensor, "K heads P"]:
+        """Return how strongly each primitive fires for each class; sums to 1 over primitives."""
+
+
 class Standardised(nn.Module):
     """A generator behind a fixed affine map that gives the class texts it was made with mean 0 and a typical length."""
 
@@ -44,5 +52,14 @@ class Standardised(nn.Module):
 
     def forward(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
         """Return one synthetic feature for each noise vector; `text` is raw, as the class table's."""
-        synthetic: Tensor = self.generator((text - self.offset) * self.scale, noise)
+        synthetic: Tensor = self.generator(self._standardise(text), noise)
         return synthetic
+
+    @torch.no_grad()
+    def responses(self, text: Float[Tensor, "K E"]) -> Float[Tensor, "K heads P"] | None:
+        """Return the generator's responses to raw text, or None if it has no primitives."""
+        generator = self.generator
+        return generator.responses(self._standardise(text)) if isinstance(generator, HasPrimitives) else None
+
+    def _standardise(self, text: Float[Tensor, "K E"]) -> Float[Tensor, "K E"]:
+        return (text - self.offset) * self.scale
