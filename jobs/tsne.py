@@ -9,7 +9,7 @@ PERPLEXITY = 30.0
 
 
 def embed_on_plane(rows: Float[np.ndarray, "N D"], seed: int) -> Float[np.ndarray, "N 2"]:
-    """Return a place for each row; the same rows and seed give the same places on one machine.
+    """Return a place for each row; the same rows and seed give the same places.
 
     Raises:
         ValueError: if there are fewer than four rows.
@@ -19,6 +19,8 @@ def embed_on_plane(rows: Float[np.ndarray, "N D"], seed: int) -> Float[np.ndarra
     with warnings.catch_warnings():  # scikit-learn's import makes others complain about their own future
         warnings.simplefilter("ignore")
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
-    places: np.ndarray = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(rows)
+    with threadpool_limits(1):  # sums in one order on any machine, and no thread that spins while others work
+        places: np.ndarray = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(rows)
     return places

@@ -119,6 +119,13 @@ def test_names_cannot_break_out_of_the_page_and_unseen_ones_are_marked(tmp_path:
     assert draw_responses(found) is None
 
 
+def test_an_unseen_class_that_no_val_query_covers_is_drawn_by_its_crosses_alone(tmp_path: Path) -> None:
+    found = diagnosis()
+    absent = found.val.where(found.val.labels != 1)
+    draw_plane(Diagnosis(**{**vars(found), "val": absent}), 0).savefig(tmp_path / "tsne.png", dpi=40)
+    assert (tmp_path / "tsne.png").stat().st_size > 5000
+
+
 def test_the_summary_reads_as_sentences() -> None:
     assert sentences(diagnosis().summary()) == [
         "seen classes, training images held out: MMD² 0.500 (chance 0.050), variance 1.5 times the real one (medians)",

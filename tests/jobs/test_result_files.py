@@ -62,22 +62,27 @@ def written(folder: Path, task: Task = "panoptic", classes: ClassTable | None = 
     return files
 
 
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
 def test_one_model_writes_three_outputs(tmp_path: Path) -> None:
     written(tmp_path)
-    ids = np.asarray(Image.open(tmp_path / "photo.png")).astype(int) @ [1, 256, 65536]
+    ids = pixels(tmp_path / "photo.png").astype(int) @ [1, 256, 65536]
     (annotation,) = json.loads((tmp_path / "panoptic.json").read_text())["annotations"]
     names = {info["id"]: info["category_id"] for info in annotation["segments_info"]}
     left, right = np.s_[:, : SIZE // 2], np.s_[:, SIZE // 2 :]
     assert {names[i] for i in ids[left].ravel()} == {17}
     assert {names[i] for i in ids[right].ravel()} == {187}
-    semantic = np.asarray(Image.open(tmp_path / "photo_semantic.png"))
+    semantic = pixels(tmp_path / "photo_semantic.png")
     assert (semantic.dtype, set(semantic[left].ravel()), set(semantic[right].ravel())) == (np.uint8, {17}, {187})
     best = json.loads((tmp_path / "instances.json").read_text())[0]
     assert (best["image_id"], best["category_id"]) == (4, 17)
     assert best["score"] == pytest.approx(1.0, abs=1e-3)
     counts = decompress(best["segmentation"]["counts"].encode())
     assert (best["segmentation"]["size"], counts.tolist()) == ([SIZE, SIZE], [0, 32, 32])  # down the columns
-    assert Image.open(tmp_path / "photo_overlay.png").size == (SIZE, SIZE)
+    assert pixels(tmp_path / "photo_overlay.png").shape == (SIZE, SIZE, 3)
 
 
 def test_instances_are_things_with_pixels(tmp_path: Path) -> None:
@@ -101,7 +106,7 @@ def test_a_task_of_its_own_has_no_output_that_its_model_was_not_made_for(
 
 def test_large_ids_take_a_picture_of_sixteen_bits(tmp_path: Path) -> None:
     written(tmp_path, classes=table(sky_id=70_00))
-    assert 7000 in np.asarray(Image.open(tmp_path / "photo_semantic.png"))
+    assert 7000 in pixels(tmp_path / "photo_semantic.png")
 
 
 @pytest.mark.parametrize("name", ["photo", "photo_overlay"])
