@@ -5,7 +5,7 @@ Figures are made without matplotlib's global state.
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -13,6 +13,8 @@ from matplotlib.ticker import FormatStrFormatter
 
 from pading.zeroshot.diagnostics.diagnosis import Diagnosis
 
+POWERS = (-1, -0.5, 0, 0.5, 1)
+MOST_LIFT = 16.0  # colours end there: a primitive that one class has for itself
 INK, FAINT, GREY, UNSEEN, CHANCE = "#20242c", "#eceef1", "#6b7280", "#c2185b", "#0b6e4f"
 
 
@@ -58,21 +60,17 @@ def draw_responses(diagnosis: Diagnosis) -> Figure | None:
     classes = diagnosis.classes
     order = [*classes.unseen, *classes.seen]
     lift = responses.lift[order].numpy()
-    reach = max(float(np.abs(lift - 1).max()), 1e-6)
+    reach = float(np.clip(np.exp(np.abs(np.log(np.maximum(lift, 1e-9))).max()), 1.01, MOST_LIFT))
     figure = Figure(figsize=(15, 2.2 + 0.23 * len(order)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(5, 1), sharey=True)
-    scale = TwoSlopeNorm(1.0, max(0.0, 1 - reach), 1 + reach)
+    scale = LogNorm(1 / reach, reach)  # symmetric around 1, so that twice and half are as far from white
     image = left.imshow(lift, aspect="auto", cmap="RdBu_r", norm=scale, interpolation="nearest")
     left.set_xlabel(f"the {lift.shape[1]} of {responses.num_primitives} primitives that tell classes apart best")
     left.set_xticks([])
-    figure.colorbar(
-        image,
-        ax=left,
-        location="top",
-        fraction=0.03,
-        aspect=60,
-        label="response over its mean of all classes: 1 = fires as for any class",
-    )
+    bar = figure.colorbar(image, ax=left, location="top", fraction=0.03, aspect=60)
+    bar.set_ticks([reach**power for power in POWERS], labels=[f"{reach**power:.3g} ×" for power in POWERS])
+    bar.minorticks_off()
+    bar.set_label("response, compared with its mean over all classes")
     _name_rows(left, [(classes.names[index], classes.is_seen[index]) for index in order])
     effective = responses.effective[order].numpy()
     right.barh(

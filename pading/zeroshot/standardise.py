@@ -28,7 +28,7 @@ class FeatureGenerator(Protocol):
 
 @runtime_checkable
 class HasPrimitives(Protocol):
-    """A generator whose samples are put together from primitives."""
+    """A generator whose samples are put together from primitives; the heads of all its layers count as heads."""
 
     def responses(self, text: Float[Tensor, "K E"]) -> Float[Tensor, "K heads P"]:
         """Return how strongly each primitive fires for each class; sums to 1 over primitives."""
