@@ -73,6 +73,8 @@ def diagnose(command: Diagnose) -> None:
     without = _fit(run_dir, command.method, command.seed, rest)
     say(f"  compare with {len(held_out)} held-out features and the queries of up to {command.images} val images")
     val = all_matched_queries(islice(_predictions(run_dir), command.images))
+    if not len(val):
+        say("  warning: no query covers a true segment of these images by more than half; the segmenter is too weak")
     text = torch.from_numpy(read_embeddings(run_dir).matrix)
     diagnosis = look_into(fitted, without, held_out, val, text, classes, command.seed)
     folder = run_dir.artefact(FOLDER) / row["folder"]

@@ -125,13 +125,14 @@ def _table(reports: Sequence[ClassReport]) -> str:
 def _table_row(report: ClassReport) -> str:
     kind, star = ("name", "") if report.is_seen else ("name unseen", " *")
     rows, spread = (str(report.val.num_real), f"{report.val.spread:.2f}") if report.val else ("-", "-")
-    like = f"{report.nearest_by_rows.taken_for} {100 * report.nearest_by_rows.share:.0f} %"
+    most = report.nearest_by_rows
+    like = f"{most.taken_for} {100 * most.share:.0f} %" if most else "-"
     effective = "-" if report.effective_primitives is None else f"{report.effective_primitives:.0f}"
     near = f"{report.nearest_text} {report.text_cosine:.2f}"
     return (
         f"<tr><td class='{kind}'>{html.escape(report.name)}{star}</td>"
         f"{_discrepancy(report.held_out)}{_discrepancy(report.val)}<td>{rows}</td><td>{spread}</td>"
-        + "".join(f"<td class=name>{html.escape(text)}</td>" for text in (report.nearest_by_mean, like, near))
+        + "".join(f"<td class=name>{html.escape(text)}</td>" for text in (report.nearest_by_mean or "-", like, near))
         + f"<td>{effective}</td></tr>"
     )
 

@@ -31,14 +31,14 @@ from pading.zeroshot.mmd import scaled_bandwidths
 
 @dataclass(frozen=True, kw_only=True)
 class ClassReport:
-    """Figures of one class; None where it has too few real rows, or the generator has no primitives."""
+    """Figures of one class; None where there are too few real rows, or the generator has no primitives."""
 
     name: str
     is_seen: bool
     held_out: ClassDiscrepancy | None  # against training images that the generator did without; seen classes only
     val: ClassDiscrepancy | None  # against the queries of val images
-    nearest_by_mean: str  # real class whose mean is nearest to the mean synthetic row
-    nearest_by_rows: Confusion  # real class whose mean is nearest to most synthetic rows, itself included
+    nearest_by_mean: str | None  # real class whose mean is nearest to the mean synthetic row
+    nearest_by_rows: Confusion | None  # real class whose mean is nearest to most synthetic rows, itself included
     nearest_text: str
     text_cosine: float  # with that class
     effective_primitives: float | None
@@ -102,9 +102,10 @@ def look_into(
     """Look at `fitted`; `fitted_without` is the same method, fitted without the images of `held_out`.
 
     The kernels are those of the default settings, whichever the method was fitted with, so that methods compare.
+    Without val features, as of a segmenter that finds nothing yet, only the held-out images are compared with.
 
     Raises:
-        ValueError: if the method has no generator, or there is no val feature.
+        ValueError: if the method has no generator.
     """
     if fitted.generator is None or fitted_without.generator is None:
         raise ValueError("a method without a generator has no synthetic features to look at")
@@ -119,8 +120,10 @@ def look_into(
     on_val = class_discrepancies(synthetic, val, everything, bandwidths, seed)
 
     means = class_means(val, classes.num_classes)
-    looks_like = taken_for(synthetic.labels, nearest_means(synthetic.embeddings, means), classes.num_classes)
-    by_mean = nearest_means(class_means(synthetic, classes.num_classes), means).tolist()
+    looks_like = by_mean = None
+    if len(val):
+        looks_like = taken_for(synthetic.labels, nearest_means(synthetic.embeddings, means), classes.num_classes)
+        by_mean = nearest_means(class_means(synthetic, classes.num_classes), means).tolist()
     with torch.inference_mode():
         called = taken_for(val.labels, fitted.classifier(val.embeddings).argmax(dim=1), classes.num_classes)
     neighbours, cosines = nearest_texts(text)
@@ -135,15 +138,15 @@ def look_into(
                 is_seen=classes.is_seen[index],
                 held_out=on_held_out.get(index),
                 val=on_val.get(index),
-                nearest_by_mean=classes.names[by_mean[index]],
-                nearest_by_rows=_majority(looks_like[index], index, classes),
+                nearest_by_mean=None if by_mean is None else classes.names[by_mean[index]],
+                nearest_by_rows=None if looks_like is None else _majority(looks_like[index], index, classes),
                 nearest_text=classes.names[int(neighbours[index])],
                 text_cosine=float(cosines[index]),
                 effective_primitives=None if mapped is None else float(mapped.effective[index]),
             )
             for index in everything
         ),
-        of_synthetic=tuple(confusions(looks_like, classes, unseen_first)),
+        of_synthetic=() if looks_like is None else tuple(confusions(looks_like, classes, unseen_first)),
         of_classifier=tuple(confusions(called, classes, unseen_first)),
         responses=mapped,
         synthetic=synthetic,

@@ -77,6 +77,20 @@ def test_a_class_without_rows_has_no_figures_and_the_rest_is_json(diagnoses):
     assert all(math.isfinite(value) for value in plain["summary"].values())
 
 
+def test_without_val_features_the_held_out_images_are_still_compared_with(diagnoses):
+    nothing, method = WORLD.test.where(WORLD.test.labels < 0), fitted("gmmn", WORLD)
+    found = look_into(method, method, WORLD.train, nothing, WORLD.text, WORLD.classes, seed=0)
+    assert (found.of_synthetic, found.of_classifier) == ((), ())
+    assert {name.split("/")[0] for name in found.summary()} == {
+        "held_out_mmd",
+        "held_out_floor",
+        "held_out_ratio",
+        "held_out_spread",
+    }
+    for report in found.reports:
+        assert (report.val, report.nearest_by_mean, report.nearest_by_rows) == (None, None, None)
+
+
 def test_a_method_without_a_generator_is_refused(diagnoses):
     supervised = fitted("supervised", WORLD)
     with pytest.raises(ValueError, match="without a generator has no synthetic features"):
