@@ -10,6 +10,7 @@ import tyro
 from cluster.storage import RunDir
 from jobs.ablate import Ablate, ablate
 from jobs.config import PipelineConfig, with_absolute_split
+from jobs.diagnose import Diagnose, diagnose
 from jobs.export import Export, export
 from jobs.failures import exit_code
 from jobs.pipeline import plan, run_pipeline
@@ -28,6 +29,7 @@ verbs
                one stage of a run
   ablate       every line of the papers' tables x several seeds, compared, on what a run has cached
   predict      masks and names for photos, from a finished run
+  diagnose     what a fitted method's synthetic features look like beside real ones
   export       the shards of a run as WebDataset tar files, or its segmenter
 
 presets        {", ".join(PRESETS)} (default: {DEFAULT_PRESET})
@@ -62,11 +64,15 @@ def main(arguments: list[str] | None = None) -> int:
     if verb == "predict":
         command = tyro.cli(Predict, args=rest, prog="pading predict", description=predict.__doc__)
         return exit_code(lambda: predict(command), trace=None)
+    if verb == "diagnose":
+        asked = tyro.cli(Diagnose, args=rest, prog="pading diagnose", description=diagnose.__doc__)
+        return exit_code(lambda: diagnose(asked), trace=None)
     if verb == "export":
         chosen = tyro.cli(Export, args=rest, prog="pading export", description=export.__doc__)
         return exit_code(lambda: export(chosen), trace=None)
     if verb not in ("run", "ablate", *STAGE_VERBS):
-        complain(f"error: no verb {verb!r}; choose one of run, {', '.join(STAGE_VERBS)}, ablate, predict, export")
+        verbs = ", ".join(("run", *STAGE_VERBS, "ablate", "predict", "diagnose", "export"))
+        complain(f"error: no verb {verb!r}; choose one of {verbs}")
         return 2
     preset = DEFAULT_PRESET
     if rest and not rest[0].startswith("-"):

@@ -21,7 +21,7 @@ from pading.shapes.classes import shapes_classes
 from pading.shapes.layout import ShapesConfig
 from pading.splits.own import SPLIT_SUFFIXES
 from pading.splits.published import find_split
-from pading.splits.split import Split, Task
+from pading.splits.split import JUDGED, Split, Task
 from pading.text.embeddings import PROMPT_TEMPLATES
 from pading.zeroshot.methods import Method, MethodConfig, Profile
 
@@ -151,6 +151,17 @@ class FitConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Which outputs of one model are scored: each has rows, and a table, of its own."""
+
+    tasks: tuple[Task, ...] = ()  # empty: all that the split's truth can judge, for a panoptic one all three
+
+    def __post_init__(self) -> None:
+        if len(set(self.tasks)) != len(self.tasks):
+            raise ValueError(f"tasks {', '.join(self.tasks)}: name each once")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PipelineConfig:
     """One whole run."""
 
@@ -166,6 +177,7 @@ class PipelineConfig:
     sweep: SweepConfig = field(default_factory=SweepConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
     @property
     def is_synthetic(self) -> bool:
@@ -176,6 +188,21 @@ class PipelineConfig:
     def task(self) -> Task:
         """What the split asks for."""
         return split_of(self).task
+
+
+def scored_tasks(config: PipelineConfig) -> tuple[Task, ...]:
+    """Return the tasks that `evaluate` scores, in their usual order.
+
+    Raises:
+        ValueError: if the split's truth cannot judge one of them.
+    """
+    possible, wanted = JUDGED[config.task], config.evaluate.tasks
+    if impossible := [task for task in wanted if task not in possible]:
+        raise ValueError(
+            f"the truth of the {config.task} split {config.data.split!r} cannot judge {impossible[0]!r}; "
+            f"choose --evaluate.tasks from {', '.join(possible)}"
+        )
+    return tuple(task for task in possible if task in (wanted or possible))
 
 
 def split_of(config: PipelineConfig) -> Split:

@@ -11,7 +11,7 @@ from torch import nn
 from cluster.session import connect
 from cluster.storage import RunDir, write_json
 from jobs.cache import prediction_files
-from jobs.config import PipelineConfig
+from jobs.config import PipelineConfig, scored_tasks
 from jobs.fit import fitted_rows
 from jobs.pictures import draw_pictures
 from jobs.progress import Progress
@@ -28,24 +28,27 @@ ROWS, PANELS = "rows.json", "panels.png"
 
 
 def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Score every fitted classifier on every val image and write one leaderboard row for each.
+    """Score every fitted classifier on every val image and write one leaderboard row for each, and for each task.
 
-    Rows say where the segmenter started from weights that knew unseen classes.
+    One pass over the images gives the rows of all tasks: one model, three outputs. Rows say where the segmenter started
+    from weights that knew unseen classes.
 
     Raises:
         FileNotFoundError: if the segmenter's provenance is not there.
-        ValueError: if the number of images scored is not the number of val images in the shards.
+        ValueError: if a task is asked for that the truth cannot judge, or the number of images scored is not the number
+            of val images in the shards.
     """
     connect()
     classes = shard_classes(run_dir)
     rows = fitted_rows(run_dir)
     paths = [(run_dir.artefact("classifiers") / row["folder"]).resolve() for row in rows]
     files = [path.resolve() for path in prediction_files(run_dir)]
-    tasks = [_score_file.remote(path, paths, classes, config.task, config.inference) for path in files]
+    tasks = scored_tasks(config)
+    pending = [_score_file.remote(path, paths, classes, tasks, config.inference) for path in files]
     progress = Progress("score prediction files", len(files))
     parts: list[list[ImageTally]] = []
-    for done, task in enumerate(tasks, start=1):  # kept in the order of the files, whichever task ends first
-        parts.append(ray.get(task))
+    for done, scores in enumerate(pending, start=1):  # kept in the order of the files, whichever ends first
+        parts.append(ray.get(scores))
         progress.update(done)
     totals = [ImageTally.total(column) for column in zip(*parts, strict=True)]
     expected = shard_index(config, run_dir, "val").num_images
@@ -54,13 +57,14 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     mark = {"leaky": True} if read_provenance(run_dir.artefact("segmenter")).leaky else {}
     scored = [
         {
-            "task": config.task,
+            "task": task,
             "method": row["method"],
             "profile": row["profile"],
             "seed": row["seed"],
-            "metrics": _finite_or_null(metrics(total, classes)),
+            "metrics": _finite_or_null(metrics(total.of_task(task), classes)),
             **mark,
         }
+        for task in tasks
         for row, total in zip(rows, totals, strict=True)
     ]
     write_json(folder / ROWS, scored)
@@ -75,10 +79,10 @@ def _finite_or_null(values: dict[str, float]) -> dict[str, float | None]:
 
 @ray.remote(num_cpus=1)
 def _score_file(
-    predictions: Path, classifiers: list[Path], classes: ClassTable, task: Task, config: InferenceConfig
+    predictions: Path, classifiers: list[Path], classes: ClassTable, tasks: tuple[Task, ...], config: InferenceConfig
 ) -> list[ImageTally]:
     """Return each classifier's tally over one file of predictions; the work on an image is shared by all."""
     torch.set_num_threads(1)
     functions = [nn.Sequential(load_classifier(path), nn.Softmax(dim=1)).requires_grad_(False) for path in classifiers]
-    tallies = [evaluate_image(image, functions, classes, task, config) for image in read_predictions(predictions)]
+    tallies = [evaluate_image(image, functions, classes, tasks, config) for image in read_predictions(predictions)]
     return [ImageTally.total(column) for column in zip(*tallies, strict=True)]

@@ -27,7 +27,7 @@ def publish(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, 
     tracker = tracker_of(run_dir)
     identity = Manifest.read(evaluation)
     assert identity is not None
-    sent = [_record(tracker, config, run_dir, identity.digest, row, evaluation / PANELS) for row in rows]
+    sent = [record_row(tracker, config, run_dir, identity.digest, row, evaluation / PANELS) for row in rows]
     missing = sum(run_id is None for run_id in sent)
     if missing:
         say(f"  MLflow at {tracker.uri} did not answer: {missing} rows wait in {tracker.spool}")
@@ -42,9 +42,13 @@ def tracker_of(run_dir: RunDir) -> Tracker:
     return Tracker(os.environ.get("MLFLOW_TRACKING_URI", default), spool=run_dir.root / "mlflow_spool.jsonl")
 
 
-def _record(
-    tracker: Tracker, config: PipelineConfig, run_dir: RunDir, identity: str, row: dict[str, Any], panels: Path
+def record_row(
+    tracker: Tracker, config: PipelineConfig, run_dir: RunDir, identity: str, row: dict[str, Any], artifact: Path
 ) -> str | None:
+    """Write the MLflow run of a row, or attach one more file or folder to it; None if the tracker did not answer.
+
+    `identity` is the digest of the evaluation that the row comes from.
+    """
     split = shard_classes(run_dir).name
     name = f"{row['method']}-{row['profile']}-seed{row['seed']}"
     metrics = {key: value for key, value in row["metrics"].items() if value is not None and math.isfinite(value)}
@@ -55,7 +59,7 @@ def _record(
         tags={key: row[key] for key in ("method", "profile", "seed")}
         | {"split": split, "stage": "evaluate", "leaky": str(row.get("leaky", False)).lower()},
         metrics=metrics,
-        artifacts=[panels],
+        artifacts=[artifact],
     )
 
 

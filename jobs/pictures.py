@@ -4,6 +4,7 @@ from itertools import islice
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
 
 from cluster.filesystem import open_location
@@ -17,6 +18,7 @@ from pading.data.shards.rows import decode_row, read_rows
 from pading.evaluate.inference import (
     InferenceConfig,
     PanopticMap,
+    UpsampledMasks,
     ground_truth_map,
     panoptic_map,
     semantic_map,
@@ -65,9 +67,19 @@ def map_of(
     """Return what a classifier makes of one image's queries: for the semantic task a segment per class, no void."""
     with torch.inference_mode():
         probabilities = classifier(torch.from_numpy(prediction.query_embeddings)).softmax(dim=1)
-    masks = upsampled_masks(prediction)
+    return map_from(probabilities, upsampled_masks(prediction), classes, task, config)
+
+
+def map_from(
+    probabilities: Float[torch.Tensor, "Q K+1"],
+    masks: UpsampledMasks,
+    classes: ClassTable,
+    task: Task,
+    config: InferenceConfig,
+) -> PanopticMap:
+    """Return what `map_of` does, from what was already computed."""
     if task != "semantic":
         return panoptic_map(probabilities, masks, classes.is_thing, config)
     present, labels = np.unique(semantic_map(probabilities, masks), return_inverse=True)
-    label_map = labels.reshape(prediction.height, prediction.width).astype(np.int32) + 1
+    label_map = labels.reshape(masks.probabilities.shape[1:]).astype(np.int32) + 1
     return PanopticMap(label_map=label_map, classes=present)

@@ -8,7 +8,7 @@ from typing import Any
 from cluster.status import Status
 from cluster.storage import RunDir, write_json
 from jobs import cache, embed, evaluate, fit, initial_weights, leaderboard, pretrain, shapes, shard, sweep, verify
-from jobs.config import PipelineConfig, split_of
+from jobs.config import PipelineConfig, scored_tasks, split_of
 from jobs.progress import format_seconds, say
 from jobs.stage import Stage
 from pading.config import to_plain
@@ -117,7 +117,7 @@ def stages(config: PipelineConfig) -> list[Stage]:
             name="evaluate",
             output="evaluation",
             inputs=("cache", "classifiers", "segmenter"),
-            settings=_of("inference", "task"),
+            settings=lambda config: {**_of("inference")(config), "tasks": list(scored_tasks(config))},
             work=evaluate.evaluate,
         ),
         Stage(

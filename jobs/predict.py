@@ -1,25 +1,22 @@
-"""Verb `predict`: photos in; panoptic PNG + JSON in COCO's format and an overlay picture out."""
+"""Verb `predict`: photos in; panoptic, semantic and instance results in COCO's formats and an overlay picture out."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import tyro
 from PIL import Image
 
-from cluster.storage import RunDir, write_json
+from cluster.storage import RunDir
 from jobs.config import read_config
 from jobs.fit import fitted_rows
-from jobs.pictures import map_of
 from jobs.progress import Progress, say
+from jobs.result_files import ResultFiles
 from jobs.shard import shard_classes
-from pading.classes import ClassTable
 from pading.data.images import MAX_PIXELS
 from pading.data.sample import Sample
 from pading.evaluate.extract import predict_samples
-from pading.evaluate.inference import PanopticMap
-from pading.evaluate.panels import draw_map
 from pading.segmenter.weights import load_segmenter
 from pading.zeroshot.classifier import load_classifier
 
@@ -35,7 +32,8 @@ class Predict:
     run_dir: Path
     """A run directory whose `fit` stage is finished."""
     out: Path = Path("predictions")
-    """Folder for NAME.png (COCO panoptic), panoptic.json and NAME_overlay.png."""
+    """Folder for NAME.png with panoptic.json, NAME_semantic.png (the COCO id of each pixel), instances.json (COCO's
+    results) and NAME_overlay.png."""
     method: str = "pading"
     """Row of the leaderboard to use."""
     profile: str = ""
@@ -44,17 +42,17 @@ class Predict:
 
 
 def predict(command: Predict) -> None:
-    """Write a COCO panoptic result and an overlay for every photo.
+    """Write COCO results of the three tasks and an overlay for every photo.
 
     Raises:
-        ValueError: if the run has no such method, or a file is not a photo.
+        ValueError: if the run has no such method, a file is not a photo, or two photos have one name.
     """
     run_dir = RunDir(command.run_dir.absolute())
     config, classes = read_config(run_dir), shard_classes(run_dir)
     segmenter = load_segmenter(run_dir.artefact("segmenter"))
     classifier = load_classifier(run_dir.artefact("classifiers") / folder_of(command, fitted_rows(run_dir)))
     command.out.mkdir(parents=True, exist_ok=True)
-    annotations = []
+    results = ResultFiles(folder=command.out, classes=classes, task=config.task, inference=config.inference)
     progress = Progress("predict", len(command.photos))
     for number, path in enumerate(command.photos, start=1):
         image = read_photo(path)
@@ -62,16 +60,12 @@ def predict(command: Predict) -> None:
         nothing = np.zeros((1, height, width), np.uint16)
         sample = Sample(image_id=number, file_name=path.name, image=image, label_maps=nothing, segments=())
         (prediction,) = predict_samples(segmenter, [sample], config.data.input_px)
-        panoptic = map_of(prediction, classifier, classes, config.task, config.inference)
-        annotations.append(write_coco(command.out, path, number, panoptic, classes))
-        draw_map(Image.fromarray(image), panoptic, classes).save(command.out / f"{path.stem}_overlay.png")
+        found = results.add(path.stem, image, prediction, classifier).classes
+        names = [classes.names[index] + ("" if classes.is_seen[index] else " *") for index in found]
+        say(f"  {path.name}: {', '.join(names) or 'nothing found'}")
         progress.update(number, path.name)
-    categories = [
-        {"id": coco_id, "name": name, "isthing": int(is_thing)}
-        for coco_id, name, is_thing in zip(classes.coco_ids, classes.names, classes.is_thing, strict=True)
-    ]
-    write_json(command.out / "panoptic.json", {"annotations": annotations, "categories": categories})
-    say(f"{len(annotations)} photos -> {command.out}")
+    results.finish()
+    say(f"{len(command.photos)} photos -> {command.out}")
 
 
 def folder_of(command: Predict, fitted: list[dict[str, Any]]) -> str:
@@ -105,22 +99,3 @@ def read_photo(path: Path) -> np.ndarray:
             return np.asarray(photo.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path} is not a readable JPEG or PNG of at most {MAX_PIXELS} pixels ({error})") from error
-
-
-def write_coco(folder: Path, photo: Path, image_id: int, panoptic: PanopticMap, classes: ClassTable) -> dict[str, Any]:
-    """Write the panoptic PNG (id = R + 256 G + 65536 B) and return its entry for the JSON; found names are said."""
-    ids = panoptic.label_map.astype(np.uint32)  # the ids of segments are their positions
-    Image.fromarray(np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=2).astype(np.uint8)).save(
-        folder / f"{photo.stem}.png"
-    )
-    areas = np.bincount(ids.ravel(), minlength=len(panoptic.classes) + 1)
-    names = [classes.names[index] + ("" if classes.is_seen[index] else " *") for index in panoptic.classes]
-    say(f"  {photo.name}: {', '.join(names) or 'nothing found'}")
-    return {
-        "image_id": image_id,
-        "file_name": f"{photo.stem}.png",
-        "segments_info": [
-            {"id": number, "category_id": classes.coco_ids[index], "area": int(areas[number]), "iscrowd": 0}
-            for number, index in enumerate(panoptic.classes.tolist(), start=1)
-        ],
-    }

@@ -94,12 +94,17 @@ def coco_stuff() -> PipelineConfig:
 
 def coco_instances_48_17() -> PipelineConfig:
     """Run the 48/17 instance split of COCO 2014."""
-    return override(_coco("coco-instances-48-17"), {"data.split": "coco-instances-48-17", "data.input_px": 960})
+    return _coco_instances("coco-instances-48-17")
 
 
 def coco_instances_65_15() -> PipelineConfig:
     """Run the 65/15 instance split of COCO 2014."""
-    return override(_coco("coco-instances-65-15"), {"data.split": "coco-instances-65-15", "data.input_px": 960})
+    return _coco_instances("coco-instances-65-15")
+
+
+def _coco_instances(split: str) -> PipelineConfig:
+    """Return the run of an instance split; unseen classes weigh less in the classifier than for the other tasks."""
+    return override(_coco(split), {"data.split": split, "data.input_px": 960, "method.classifier.unseen_weight": 2.0})
 
 
 def _coco(preset: str) -> PipelineConfig:

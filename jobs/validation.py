@@ -21,6 +21,7 @@ from pading.data.sample import Sample
 from pading.data.shards.rows import decode_row, read_row_group
 from pading.evaluate.extract import image_predictions, letterboxed
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
+from pading.splits.split import JUDGED
 
 SEEN = "/seen"
 
@@ -76,7 +77,7 @@ def _score(
     tallies = []
     for index, image in enumerate(image_predictions(prediction, samples, size_px)):
         head = partial(_constant, probabilities[index])
-        tallies += evaluate_image(image, [head], classes, config.task, config.inference)
+        tallies += evaluate_image(image, [head], classes, JUDGED[config.task], config.inference)
     return tallies
 
 

@@ -18,9 +18,11 @@ FORBIDDEN = {
 ONE_DOOR = {
     "deepspeed": {"jobs/zero.py"},
     "huggingface_hub": {"jobs/hub.py"},
+    "matplotlib": {"jobs/diagnosis_pictures.py", "jobs/diagnosis_plane.py"},
     "mlflow": {"cluster/tracking.py"},
     "open_clip": {"jobs/clip.py"},
     "pycocotools": {"pading/data/coco/masks.py"},
+    "sklearn": {"jobs/tsne.py"},
     "simplejpeg": {"pading/data/jpeg.py"},
     "cv2": {f"pading/data/views/{name}.py" for name in ("batch", "colour", "labels", "resample")},
     "timm": {"pading/segmenter/timm_backbone.py"},

@@ -40,7 +40,8 @@ def test_the_status_tells_every_stage(smoke_run: Path) -> None:
 
 
 def test_the_leaderboard_has_a_row_per_method_with_every_metric(smoke_run: Path) -> None:
-    rows = read_leaderboard(smoke_run / "leaderboard.json")
+    every_row = read_leaderboard(smoke_run / "leaderboard.json")
+    rows = [row for row in every_row if row["task"] == "panoptic"]
     assert {row["method"] for row in rows} == METHODS
     assert all(set(METRICS) <= row["metrics"].keys() for row in rows)
     supervised = next(row for row in rows if row["method"] == "supervised")["metrics"]
@@ -50,11 +51,29 @@ def test_the_leaderboard_has_a_row_per_method_with_every_metric(smoke_run: Path)
     assert (smoke_run / "leaderboard" / "panels.png").stat().st_size > 10_000
 
 
-def test_every_row_is_one_mlflow_run(smoke_run: Path) -> None:
+def test_one_model_is_scored_as_three_tasks(smoke_run: Path) -> None:
+    rows = read_leaderboard(smoke_run / "leaderboard.json")
+    panoptic = {row["method"]: row["metrics"] for row in rows if row["task"] == "panoptic"}
+    for task, qualities in (("semantic", {"miou"}), ("instance", {"ap50", "recall100"})):
+        of_task = [row for row in rows if row["task"] == task]
+        assert {row["method"] for row in of_task} == METHODS
+        for row in of_task:
+            assert {name.split("/")[0] for name in row["metrics"]} == qualities | {"recall50"}
+            assert row["metrics"].items() <= panoptic[row["method"]].items()
+    page = (smoke_run / "leaderboard.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## panoptic",
+        "## semantic",
+        "## instance",
+    ]
+
+
+@pytest.mark.parametrize(("task", "metric"), [("panoptic", "pq"), ("semantic", "miou"), ("instance", "ap50")])
+def test_every_row_is_one_mlflow_run(smoke_run: Path, task: str, metric: str) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{smoke_run / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("pading/panoptic")
+    experiment = client.get_experiment_by_name(f"pading/{task}")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert {run.data.tags["method"] for run in runs} == METHODS
@@ -62,7 +81,7 @@ def test_every_row_is_one_mlflow_run(smoke_run: Path) -> None:
     for run in runs:
         assert {"profile", "split", "seed"} <= run.data.tags.keys()
         assert run.data.tags["stage"] == "evaluate"
-        assert "pq/seen" in run.data.metrics
+        assert f"{metric}/seen" in run.data.metrics
 
 
 def test_no_unseen_pixel_or_id_reaches_a_training_step(smoke_run: Path) -> None:
@@ -151,6 +170,17 @@ def test_predict_writes_coco_panoptic_files(smoke_run: Path, tmp_path: Path) -> 
     counted = {int(i): int((ids == i).sum()) for i in np.unique(ids) if i}
     assert {s["id"]: s["area"] for s in result["annotations"][0]["segments_info"]} == counted
     assert Image.open(tmp_path / "out" / f"{photo.stem}_overlay.png").size == Image.open(photo).size
+
+
+def test_predicted_classes_are_coco_ids_in_a_picture_of_their_own(smoke_run: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    photo = sorted((smoke_run / "shapes" / "val2017").glob("*.jpg"))[1]
+    assert main(["predict", str(photo), "--run-dir", str(smoke_run), "--out", str(tmp_path)]) == 0
+    classes = ClassTable.from_json((smoke_run / "shards" / "classes.json").read_text())
+    semantic = np.asarray(Image.open(tmp_path / f"{photo.stem}_semantic.png"))
+    assert semantic.shape == Image.open(photo).size[::-1]
+    assert set(np.unique(semantic)) <= set(classes.coco_ids)
 
 
 @pytest.mark.parametrize(

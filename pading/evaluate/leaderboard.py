@@ -17,6 +17,7 @@ SIDES = ("seen", "unseen", "hm")
 QUALITIES = ("pq", "sq", "rq", "miou", "ap50", "recall100")
 COLUMNS = tuple(f"{quality}/{side}" for quality in QUALITIES for side in SIDES)
 SORT_COLUMNS = {"panoptic": "pq/hm", "semantic": "miou/hm", "instance": "ap50/hm"}
+TASK_QUALITIES = {"panoptic": ("pq", "sq", "rq"), "semantic": ("miou",), "instance": ("ap50", "recall100")}
 _ROW_FIELDS: dict[str, type] = {"task": str, "method": str, "profile": str, "seed": int, "metrics": dict}
 _OPTIONAL_FIELDS: dict[str, type] = {"intervals": dict, "leaky": bool}
 LEAKY_MARK = "†"
@@ -98,10 +99,13 @@ def read_leaderboard(path: Path) -> list[dict[str, Any]]:
 
 
 def tables(rows: Sequence[dict[str, Any]]) -> dict[str, list[Line]]:
-    """Return the lines of each task's table, best first; lines without the sorting metric come last."""
+    """Return the lines of each task's table, best first; lines without the sorting metric come last.
+
+    Panoptic comes first, then semantic and instance, then tasks of other names.
+    """
     return {
         task: _lines([row for row in rows if row["task"] == task], SORT_COLUMNS.get(task, "pq/hm"))
-        for task in sorted({row["task"] for row in rows})
+        for task in sorted({row["task"] for row in rows}, key=lambda task: ([*SORT_COLUMNS, task].index(task), task))
     }
 
 
@@ -115,9 +119,13 @@ def footnotes(rows: Sequence[dict[str, Any]]) -> list[str]:
     return [LEAKY_NOTE] if any(row.get("leaky", False) for row in rows) else []
 
 
-def shown_columns(lines: Sequence[Line]) -> list[str]:
-    """Return the metrics that at least one line has, in table order."""
-    return [column for column in COLUMNS if any(math.isfinite(line.scores[column].mean) for line in lines)]
+def shown_columns(task: str, lines: Sequence[Line]) -> list[str]:
+    """Return the metrics of a task that at least one line has, in table order.
+
+    Rows of the panoptic task also have the metrics of the others, which have tables of their own.
+    """
+    of_task = [f"{quality}/{side}" for quality in TASK_QUALITIES.get(task, QUALITIES) for side in SIDES]
+    return [column for column in of_task if any(math.isfinite(line.scores[column].mean) for line in lines)]
 
 
 def _lines(rows: Sequence[dict[str, Any]], sort_column: str) -> list[Line]:

@@ -22,7 +22,7 @@ from pading.evaluate.leaderboard import (
 from pading.evaluate.page import document
 
 TERMINAL_COLUMNS = {
-    "panoptic": ("pq/seen", "pq/unseen", "pq/hm", "miou/hm", "ap50/hm"),
+    "panoptic": ("pq/seen", "pq/unseen", "pq/hm", "sq/hm", "rq/hm"),
     "semantic": ("miou/seen", "miou/unseen", "miou/hm"),
     "instance": ("ap50/seen", "ap50/unseen", "ap50/hm", "recall100/hm"),
 }
@@ -55,7 +55,7 @@ def markdown_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> 
     """Return the tables in Markdown: percent, mean +- standard deviation over seeds, the best of a column in bold."""
     parts = ["# Leaderboard"]
     for task, lines in tables(rows).items():
-        columns = shown_columns(lines)
+        columns = shown_columns(task, lines)
         table = [
             _markdown_row(["method", "profile", "seeds", *columns]),
             "|---|---|---:" + "|---:" * len(columns) + "|",
@@ -73,7 +73,7 @@ def html_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = (), panels:
     """Return the tables and pictures as one HTML page that asks nothing of the network."""
     body: list[str] = []
     for task, lines in tables(rows).items():
-        columns = shown_columns(lines)
+        columns = shown_columns(task, lines)
         head = "".join(f"<th>{html.escape(column)}</th>" for column in ["method", "profile", "seeds", *columns])
         body.append(f"<h2>{html.escape(task)}</h2>\n<div class=wide><table>\n<tr>{head}</tr>")
         body += [_html_row(line, columns) for line in lines]
@@ -89,7 +89,7 @@ def terminal_table(rows: Sequence[dict[str, Any]]) -> str:
     """Return a plain-text table that fits a terminal; a star marks the best of a column."""
     parts = []
     for task, lines in tables(rows).items():
-        columns = [column for column in shown_columns(lines) if column in TERMINAL_COLUMNS.get(task, COLUMNS)]
+        columns = [column for column in shown_columns(task, lines) if column in TERMINAL_COLUMNS.get(task, COLUMNS)]
         grid = [["method", "profile", "seeds", *columns]]
         for line in lines:
             cells = [_cell(line, column) + ("*" if line.scores[column].is_best else " ") for column in columns]

@@ -1,7 +1,7 @@
 """All metrics of one image as mergeable tallies, and tallies as flat numbers in percent, as the papers print them."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from pading.evaluate.overlap import Overlap, overlap
 from pading.evaluate.panoptic import PanopticTally
 from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.semantic import SemanticTally
-from pading.splits.split import Task
+from pading.splits.split import JUDGED, Task
 
 AbsentClasses = Literal["skip", "zero"]
 
@@ -35,8 +35,8 @@ AbsentClasses = Literal["skip", "zero"]
 class ImageTally:
     """Everything that one classifier earned on one image, or on any number of images added up.
 
-    What the truth of a task cannot judge is None: classes without instances have no panoptic quality, instances that
-    overlap make no semantic map.
+    Tasks that were not scored are None, because nobody asked or because the truth cannot judge them: classes without
+    instances have no panoptic quality, instances that overlap make no semantic map.
     """
 
     num_images: int
@@ -47,6 +47,16 @@ class ImageTally:
 
     def __add__(self, other: "ImageTally") -> "ImageTally":
         return ImageTally.total([self, other])
+
+    def of_task(self, task: Task) -> "ImageTally":
+        """Return what the truth of a task can judge: of panoptic all there is, of the others their own part."""
+        judged = JUDGED[task]
+        return replace(
+            self,
+            panoptic=self.panoptic if "panoptic" in judged else None,
+            semantic=self.semantic if "semantic" in judged else None,
+            instance=self.instance if "instance" in judged else None,
+        )
 
     @staticmethod
     def total(tallies: "Sequence[ImageTally]") -> "ImageTally":
@@ -71,16 +81,20 @@ def evaluate_image(
     image: ImagePrediction,
     classifiers: Sequence[Callable[[Tensor], Tensor]],
     classes: ClassTable,
-    task: Task,
+    tasks: Collection[Task],
     config: InferenceConfig,
 ) -> list[ImageTally]:
     """Return one tally for each classifier: a function from query embeddings (Q, D) to probabilities (Q, K + 1).
 
-    Upsampling the masks and comparing them with the truth is done once; a further classifier costs milliseconds.
+    Upsampling the masks and comparing them with the truth is done once, for all tasks; a further classifier costs
+    milliseconds.
 
     Raises:
-        ValueError: if a classifier returns another shape or NaN, or the image has a class that the table lacks.
+        ValueError: if a task is unknown, a classifier returns another shape or NaN, or the image has a class that the
+            table lacks.
     """
+    if unknown := sorted(set(tasks) - JUDGED.keys()):
+        raise ValueError(f"no task {unknown[0]!r} to score; choose from {', '.join(JUDGED)}")
     require_known_classes(image, classes)
     masks = upsampled_masks(image)
     overlaps = overlap(masks.is_positive, image.label_maps, image.segments)
@@ -92,10 +106,10 @@ def evaluate_image(
         tallies.append(
             ImageTally(
                 num_images=1,
-                panoptic=_count_panoptic(image, probabilities, masks, classes, config) if task == "panoptic" else None,
-                semantic=_count_semantic(image, probabilities, masks, classes) if task != "instance" else None,
+                panoptic=_count_panoptic(image, probabilities, masks, classes, config) if "panoptic" in tasks else None,
+                semantic=_count_semantic(image, probabilities, masks, classes) if "semantic" in tasks else None,
                 instance=_count_instances(image, probabilities, masks, overlaps, classes, config)
-                if task != "semantic"
+                if "instance" in tasks
                 else None,
                 mask_recall=recall,
             )
@@ -143,8 +157,8 @@ def metrics(tally: ImageTally, classes: ClassTable, absent: AbsentClasses = "ski
     neither in the truth nor in the predictions are left out, or count as zero in pq, sq and rq with absent="zero", as
     PADing's released evaluator has it. NaN where a group has no class to average. "miou/num_seen" and
     "miou/num_unseen" tell how many classes were averaged; "recall50/masks/..." is the class-agnostic share of covered
-    segments. A task has the metrics that its truth can judge: panoptic all of them, semantic "miou/...", instance
-    "ap50/..." and "recall100/...".
+    segments. There are metrics of the tasks that were scored: panoptic "pq/...", "sq/..." and "rq/...", semantic
+    "miou/...", instance "ap50/..." and "recall100/...".
     """
     values: dict[str, float] = {}
     if tally.panoptic is not None:

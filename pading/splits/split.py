@@ -8,6 +8,13 @@ from pading.classes import ClassTable
 Task = Literal["panoptic", "semantic", "instance"]
 Part = Literal["train", "val"]
 
+# What the truth of a task can judge. Instances that overlap make no map, label maps without segments no instances.
+JUDGED: dict[Task, tuple[Task, ...]] = {
+    "panoptic": ("panoptic", "semantic", "instance"),
+    "semantic": ("semantic",),
+    "instance": ("instance",),
+}
+
 LAST_PNG_ID = 255  # a stuff-thing map holds id - 1 in 8 bits, of which 255 is void
 
 

@@ -66,16 +66,23 @@ class PrimitiveGenerator(nn.Module):
     def forward(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
         """Return one synthetic feature for each noise vector."""
         text = self.text(text)
+        query, key = self._query_and_key(text)
         attended = F.scaled_dot_product_attention(
-            self._split(self.query(text)),
-            self._split(self.key(self.primitives)),
-            self._split(self.value(self.primitives)),
-            scale=self.attention_scale,
+            query, key, self._split(self.value(self.primitives)), scale=self.attention_scale
         )
         assembled = text + attended.transpose(1, 2).flatten(2).squeeze(0)  # (K, D)
         noisy = drop(assembled.unsqueeze(1) + noise[..., : self.width], noise[..., self.width :], self.dropout)
         synthetic: Tensor = self.output(noisy)
         return synthetic
+
+    def responses(self, text: Float[Tensor, "K E"]) -> Float[Tensor, "K heads P"]:
+        """Return how strongly each primitive fires for each class: the attention weights, which sum to 1 over P."""
+        query, key = self._query_and_key(self.text(text))
+        weights: Tensor = torch.softmax(query @ key.mT * self.attention_scale, dim=-1)  # (1, heads, K, P)
+        return weights.squeeze(0).transpose(0, 1)
+
+    def _query_and_key(self, text: Float[Tensor, "K D"]) -> tuple[Tensor, Tensor]:
+        return self._split(self.query(text)), self._split(self.key(self.primitives))
 
     def _split(self, rows: Float[Tensor, "R D"]) -> Float[Tensor, "1 heads R d"]:
         """Return rows by head, with the leading axis that fused attention asks for."""

@@ -5,7 +5,7 @@ freshly made layer would drown in its bias. Axes: K classes, N samples of each, 
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,14 @@ class FeatureGenerator(Protocol):
 
     def __call__(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
         """Return one synthetic feature for each noise vector."""
+
+
+@runtime_checkable
+class HasPrimitives(Protocol):
+    """A generator whose samples are put together from primitives; the heads of all its layers count as heads."""
+
+    def responses(self, text: Float[Tensor, "K E"]) -> Float[Tensor, "K heads P"]:
+        """Return how strongly each primitive fires for each class; sums to 1 over primitives."""
 
 
 class Standardised(nn.Module):
@@ -51,6 +59,12 @@ class Standardised(nn.Module):
     def read(self, text: Float[Tensor, "K E"]) -> Float[Tensor, "K E"]:
         """Return raw class texts as the generator reads them."""
         return (text - self.offset) * self.scale
+
+    @torch.no_grad()
+    def responses(self, text: Float[Tensor, "K E"]) -> Float[Tensor, "K heads P"] | None:
+        """Return the generator's responses to raw text, or None if it has no primitives."""
+        generator = self.generator
+        return generator.responses(self.read(text)) if isinstance(generator, HasPrimitives) else None
 
 
 def standardising(text: Float[Tensor, "K E"]) -> tuple[Float[Tensor, "E"], Float[Tensor, ""]]:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from jobs.config import split_of
+from jobs.config import scored_tasks, split_of
 from jobs.presets import PRESETS
+from pading.config import override
 from pading.segmenter.segmenter import r50
 
 COCO = ["coco-panoptic", "coco-stuff", "coco-instances-48-17", "coco-instances-65-15"]
@@ -25,6 +26,31 @@ def test_coco_presets_train_mask2former_as_published(name: str) -> None:
     pretrain = config.pretrain
     assert (pretrain.batch_size, pretrain.clip, pretrain.criterion.num_points) == (16, 0.01, 12_544)
     assert (pretrain.optimiser.learning_rate, pretrain.optimiser.backbone_factor) == (1e-4, 0.1)
+
+
+def test_unseen_classes_weigh_as_published_for_each_task() -> None:
+    weights = {name: PRESETS[name]().method.classifier.unseen_weight for name in COCO}
+    assert weights == {
+        "coco-panoptic": 5.0,
+        "coco-stuff": 5.0,
+        "coco-instances-48-17": 2.0,
+        "coco-instances-65-15": 2.0,
+    }
+
+
+def test_a_panoptic_run_is_scored_as_three_tasks_and_the_others_as_their_own() -> None:
+    assert scored_tasks(PRESETS["coco-panoptic"]()) == ("panoptic", "semantic", "instance")
+    assert scored_tasks(PRESETS["coco-stuff"]()) == ("semantic",)
+    assert scored_tasks(PRESETS["coco-instances-48-17"]()) == ("instance",)
+
+
+def test_fewer_tasks_may_be_asked_for_but_none_that_the_truth_cannot_judge() -> None:
+    some = override(PRESETS["shapes"](), {"evaluate.tasks": ("instance", "panoptic")})
+    assert scored_tasks(some) == ("panoptic", "instance")
+    with pytest.raises(ValueError, match="truth of the semantic split 'coco-stuff-156-15' cannot judge 'panoptic'"):
+        scored_tasks(override(PRESETS["coco-stuff"](), {"evaluate.tasks": ("panoptic",)}))
+    with pytest.raises(ValueError, match="tasks semantic, semantic: name each once"):
+        override(PRESETS["shapes"](), {"evaluate.tasks": ("semantic", "semantic")})
 
 
 @pytest.mark.parametrize("name", PUBLISHED_STEPS)

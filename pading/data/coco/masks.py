@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from pycocotools import mask as coco_mask
 
 from pading.data.coco.fields import MAX_IMAGE_PIXELS
@@ -71,6 +71,12 @@ def run_lengths(shapes: Sequence[Shape], height: int, width: int) -> list[Int64[
             whole = parts[0] if len(parts) == 1 else coco_mask.merge(parts)
             found.append(decompress(whole["counts"]))
     return found
+
+
+def compress(masks: Bool[np.ndarray, "N H W"]) -> list[str]:
+    """Return each mask's run lengths in COCO's compressed form: what result files hold under `counts`."""
+    columns_first = np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8)
+    return [encoded["counts"].decode("ascii") for encoded in coco_mask.encode(columns_first)]
 
 
 def decompress(code: bytes) -> Int64[np.ndarray, "_"]:

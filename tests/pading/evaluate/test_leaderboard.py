@@ -76,6 +76,28 @@ def test_the_markdown_shows_only_measured_columns_and_bolds_the_best():
     assert page.endswith("Made on a laptop.\n")
 
 
+def test_each_task_has_a_table_with_its_own_qualities_panoptic_first():
+    everything = {"pq_hm": 1.0, "miou_hm": 2.0, "ap50_hm": 3.0}
+    rows = [
+        row("pading", task="instance", ap50_hm=3.0),
+        row("pading", task="weather", pq_hm=4.0),
+        row("pading", task="semantic", miou_hm=2.0),
+        row("pading", **everything),
+    ]
+    assert list(tables(rows)) == ["panoptic", "semantic", "instance", "weather"]
+    page = markdown_page(rows)
+    assert [line for line in page.splitlines() if line.startswith(("## ", "| method"))] == [
+        "## panoptic",
+        "| method | profile | seeds | pq/hm |",
+        "## semantic",
+        "| method | profile | seeds | miou/hm |",
+        "## instance",
+        "| method | profile | seeds | ap50/hm |",
+        "## weather",
+        "| method | profile | seeds | pq/hm |",
+    ]
+
+
 def test_a_tie_is_best_twice():
     assert markdown_page([row("a", pq_hm=1.0), row("b", pq_hm=1.0)]).count("**1.0**") == 2
 

@@ -31,6 +31,18 @@ def test_primitive_generator_equals_the_literal_equations(temperature):
     torch.testing.assert_close(generator(text, noise).detach(), torch.from_numpy(expected))
 
 
+def test_responses_are_the_weights_by_which_features_are_put_together():
+    generator = build("primitive").double()
+    text, noise = inputs()
+    responses = generator.responses(text)
+    assert responses.shape == (3, 2, 7)
+    torch.testing.assert_close(responses.sum(dim=2), torch.ones(3, 2).double())
+    values = generator.value(generator.primitives).view(7, 2, 4)
+    attended = torch.einsum("khp,phd->khd", responses, values).flatten(1)
+    expected = generator.output(generator.text(text).unsqueeze(1) + attended.unsqueeze(1) + noise)
+    torch.testing.assert_close(generator(text, noise), expected)
+
+
 def test_gmmn_equals_its_two_layers_row_by_row():
     generator = build("gmmn").double()
     text, noise = inputs()

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from pading.randomness import generator_for
+from pading.zeroshot.generator import PrimitiveConfig, PrimitiveGenerator
 from pading.zeroshot.standardise import TYPICAL_LENGTH, Standardised
 
 
@@ -24,6 +25,15 @@ def test_one_text_is_read_the_same_alone_and_among_others():
     generator, noise = Standardised(Echo(), text), torch.randn(5, 2, 4, generator=generator_for(2))
     torch.testing.assert_close(generator(text[3:4], noise[3:4]), generator(text, noise)[3:4])
     assert generator.noise_width == 4
+
+
+def test_responses_are_to_the_text_that_the_generator_reads():
+    text = torch.randn(5, 4, generator=generator_for(1)) + 3
+    primitives = PrimitiveGenerator(PrimitiveConfig(num_primitives=6, heads=2), 4, 8, generator_for(0))
+    generator = Standardised(primitives, text)
+    read = (text - text.mean(dim=0)) * generator.scale
+    torch.testing.assert_close(generator.responses(text), primitives.responses(read).detach())
+    assert Standardised(Echo(), text).responses(text) is None
 
 
 def test_equal_texts_do_not_divide_by_zero():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
-from pading.data.coco.masks import Polygons, Runs, decompress, read_shape, run_lengths
+from pading.data.coco.masks import Polygons, Runs, compress, decompress, read_shape, run_lengths
 from pading.shapes.rle import encode_mask
 from tests.references.data_masks import mask_of_runs, runs_of_code
 
@@ -33,6 +33,14 @@ def filled_by_coco(polygons, height, width):
 
 def compressed(mask):
     return coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(arrays(bool, (3, 4, 5)))
+def test_compressed_masks_decompress_to_the_same_pixels(masks):
+    for mask, code in zip(masks, compress(masks), strict=True):
+        np.testing.assert_array_equal(mask_of_runs(decompress(code.encode()), 4, 5), mask)
+        assert code.encode() == compressed(mask)
 
 
 def test_a_square_fills_its_pixels():

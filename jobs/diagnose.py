@@ -1,0 +1,146 @@
+"""Verb `diagnose`: why a fitted method does what it does; its synthetic features beside real ones, its primitives.
+
+It looks at real features of unseen classes, which no fit may: read it to understand a result, never to choose settings.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+from cluster.storage import Manifest, RunDir, write_json, written_whole
+from jobs.cache import feature_files, prediction_files
+from jobs.config import PipelineConfig, read_config
+from jobs.diagnosis_page import diagnosis_page, sentences
+from jobs.embed import read_embeddings
+from jobs.evaluate import ROWS
+from jobs.fit import fitted_rows
+from jobs.leaderboard import record_row, tracker_of
+from jobs.progress import say
+from jobs.shard import shard_classes
+from jobs.sweep import winning_method
+from pading.evaluate.leaderboard import write_whole
+from pading.evaluate.matched import all_matched_queries
+from pading.evaluate.predictions import ImagePrediction, read_predictions
+from pading.segmenter.weights import load_segmenter
+from pading.zeroshot.classifier import LinearClassifier
+from pading.zeroshot.diagnostics.diagnosis import look_into
+from pading.zeroshot.features import Features, read_features, split_by_image
+from pading.zeroshot.methods import STRUCTURE, Fitted, Method, finish, fit_method
+
+FOLDER = "diagnostics"
+HELD_OUT_SHARE = 0.2  # of the training images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnose:
+    """Compare the synthetic features of a fitted method with real ones, and show what its primitives do."""
+
+    preset: tyro.conf.Positional[str] = "shapes"
+    """Only says where the run lies, if --run-dir does not."""
+    run_dir: Path | None = None
+    """A run directory whose `fit` stage is finished; runs/PRESET by default."""
+    method: Method = "pading"
+    """Row of the leaderboard to look into; one that has a generator."""
+    seed: Annotated[int, tyro.conf.arg(help="Seed of that row.")] = 0
+    images: int = 500
+    """Val images, from the first on, whose queries are the real features to compare with."""
+
+
+def diagnose(command: Diagnose) -> None:
+    """Write `diagnostics/ROW/` of a run: diagnostics.html, diagnostics.json and its pictures.
+
+    Raises:
+        FileNotFoundError: if there is no such run.
+        ValueError: if the run has no such row, or the row has no generator.
+    """
+    # Takes a second, which no other verb should wait for.
+    from jobs.diagnosis_pictures import draw_discrepancies, draw_responses
+    from jobs.diagnosis_plane import draw_plane
+
+    run_dir = RunDir((command.run_dir or Path("runs") / command.preset).absolute())
+    config, classes = read_config(run_dir), shard_classes(run_dir)
+    row = _row_of(run_dir, command)
+    say(f"fit {row['folder']}, with all training images and with four fifths of them")
+    fitted = fitted_of(run_dir, command.method, command.seed)
+    features = read_features(feature_files(run_dir))
+    rest, held_out = split_by_image(features, HELD_OUT_SHARE, command.seed)
+    without = _fit(run_dir, command.method, command.seed, rest)
+    say(f"  compare with {len(held_out)} held-out features and the queries of up to {command.images} val images")
+    val = all_matched_queries(islice(_predictions(run_dir), command.images))
+    if not len(val):
+        say("  warning: no query covers a true segment of these images by more than half; the segmenter is too weak")
+    text = torch.from_numpy(read_embeddings(run_dir).matrix)
+    diagnosis = look_into(fitted, without, held_out, val, text, classes, command.seed)
+    folder = run_dir.artefact(FOLDER) / row["folder"]
+    folder.parent.mkdir(exist_ok=True)
+    with written_whole(folder) as unfinished:
+        pictures = {
+            "tsne.png": draw_plane(diagnosis, command.seed),
+            "discrepancy.png": draw_discrepancies(diagnosis),
+            "responses.png": draw_responses(diagnosis),
+        }
+        for name, figure in pictures.items():
+            if figure is not None:
+                figure.savefig(unfinished / name, dpi=110)
+        write_json(unfinished / "diagnostics.json", {**row, **diagnosis.as_plain()})
+        write_whole(unfinished / "diagnostics.html", diagnosis_page(diagnosis, row, unfinished))
+    for line in sentences(diagnosis.summary()):
+        say(f"  {line}")
+    _attach(run_dir, config, row, folder)
+    say(f"{folder / 'diagnostics.html'}")
+
+
+def fitted_of(run_dir: RunDir, method: Method, seed: int) -> Fitted:
+    """Return classifier and generator of a row, fitted again from the cached features: equal seeds, equal weights."""
+    return _fit(run_dir, method, seed, read_features(feature_files(run_dir)))
+
+
+def _fit(run_dir: RunDir, method: Method, seed: int, features: Features) -> Fitted:
+    torch.set_num_threads(1)  # thousands of tiny operations: a second thread only waits
+    head = load_segmenter(run_dir.artefact("segmenter")).class_head
+    text = torch.from_numpy(read_embeddings(run_dir).matrix)
+    settings, classes = winning_method(read_config(run_dir), run_dir), shard_classes(run_dir)
+    old_head = LinearClassifier(head.weight, head.bias)
+    return finish(fit_method(method, settings, features, text, classes, old_head, seed))
+
+
+def _row_of(run_dir: RunDir, command: Diagnose) -> dict[str, Any]:
+    """Return the entry of the fitted classifier.
+
+    Raises:
+        ValueError: if there is none, or its method has no generator.
+    """
+    if command.method not in STRUCTURE:
+        raise ValueError(f"{command.method!r} has no generator to look into; choose one of {', '.join(STRUCTURE)}")
+    if command.images < 1:
+        raise ValueError(f"--images is {command.images}: look at one image at least")
+    rows = fitted_rows(run_dir)
+    for row in rows:
+        if (row["method"], row["seed"]) == (command.method, command.seed):
+            return row
+    has = ", ".join(f"{row['method']} (seed {row['seed']})" for row in rows)
+    raise ValueError(f"{run_dir.root} has no {command.method!r} with seed {command.seed}; it has {has}")
+
+
+def _predictions(run_dir: RunDir) -> Iterator[ImagePrediction]:
+    for path in prediction_files(run_dir):
+        yield from read_predictions(path)
+
+
+def _attach(run_dir: RunDir, config: PipelineConfig, row: dict[str, Any], folder: Path) -> None:
+    """Add the folder to the MLflow run of this row, if it was evaluated."""
+    evaluation = run_dir.artefact("evaluation")
+    manifest = Manifest.read(evaluation)
+    if manifest is None:
+        return
+    keys = ("method", "profile", "seed")
+    scored = [r for r in json.loads((evaluation / ROWS).read_text()) if all(r[key] == row[key] for key in keys)]
+    for first in scored[:1]:  # of several tasks, the first
+        if record_row(tracker_of(run_dir), config, run_dir, manifest.digest, first, folder):
+            say("  attached to its MLflow run")
