@@ -9,12 +9,14 @@ import tyro
 
 from cluster.storage import RunDir
 from jobs.config import PipelineConfig, with_absolute_split
+from jobs.draw import Draw, draw
 from jobs.export import Export, export
 from jobs.failures import exit_code
 from jobs.pipeline import plan, run_pipeline
 from jobs.predict import Predict, predict
 from jobs.presets import PRESETS
 from jobs.progress import complain, say
+from jobs.teach import Teach, teach
 
 DEFAULT_PRESET = "shapes"
 STAGE_VERBS = ("verify", "shapes", "shard", "embed", "pretrain", "cache", "sweep", "fit", "evaluate", "leaderboard")
@@ -25,7 +27,9 @@ verbs
   {", ".join(STAGE_VERBS[:5])},
   {", ".join(STAGE_VERBS[5:])}
                one stage of a run
-  predict      masks and names for photos, from a finished run
+  predict      masks and names for photos, from a finished run or a taught model
+  teach        a class by name, without images: a new model that knows it; or --forget one
+  draw         pictures of the shapes world with the things that you name
   export       the shards of a run as WebDataset tar files, or its segmenter
 
 presets        {", ".join(PRESETS)} (default: {DEFAULT_PRESET})
@@ -60,11 +64,17 @@ def main(arguments: list[str] | None = None) -> int:
     if verb == "predict":
         command = tyro.cli(Predict, args=rest, prog="pading predict", description=predict.__doc__)
         return exit_code(lambda: predict(command), trace=None)
+    if verb == "teach":
+        lesson = tyro.cli(Teach, args=rest, prog="pading teach", description=teach.__doc__)
+        return exit_code(lambda: teach(lesson), trace=None)
+    if verb == "draw":
+        wish = tyro.cli(Draw, args=rest, prog="pading draw", description=draw.__doc__)
+        return exit_code(lambda: draw(wish), trace=None)
     if verb == "export":
         chosen = tyro.cli(Export, args=rest, prog="pading export", description=export.__doc__)
         return exit_code(lambda: export(chosen), trace=None)
     if verb != "run" and verb not in STAGE_VERBS:
-        complain(f"error: no verb {verb!r}; choose one of run, {', '.join(STAGE_VERBS)}, predict, export")
+        complain(f"error: no verb {verb!r}; choose one of run, {', '.join(STAGE_VERBS)}, predict, teach, draw, export")
         return 2
     preset = DEFAULT_PRESET
     if rest and not rest[0].startswith("-"):

@@ -15,10 +15,11 @@ from jobs.embed import read_embeddings
 from jobs.progress import Progress
 from jobs.shard import shard_classes
 from jobs.sweep import winning_method
-from pading.config import to_plain
+from pading.config import from_plain, to_plain
 from pading.segmenter.weights import load_segmenter
 from pading.zeroshot.classifier import LinearClassifier, save_classifier
 from pading.zeroshot.features import read_features
+from pading.zeroshot.generator_files import save_generator
 from pading.zeroshot.methods import Method, MethodConfig, finish, fit_method
 
 INDEX = "classifiers.json"
@@ -58,6 +59,11 @@ def fitted_rows(run_dir: RunDir) -> list[dict[str, Any]]:
     return rows
 
 
+def fitted_settings(run_dir: RunDir) -> MethodConfig:
+    """Return the settings that the classifiers were fitted with."""
+    return from_plain(MethodConfig, json.loads((run_dir.artefact("classifiers") / INDEX).read_text())["settings"])
+
+
 @ray.remote(num_cpus=1)
 def _fit_one(method: Method, settings: MethodConfig, seed: int, run_dir: RunDir, folder: Path) -> None:
     torch.set_num_threads(1)
@@ -74,3 +80,5 @@ def _fit_one(method: Method, settings: MethodConfig, seed: int, run_dir: RunDir,
         )
     )
     save_classifier(folder, fitted.classifier)
+    if fitted.generator is not None:
+        save_generator(folder, fitted.generator)

@@ -8,12 +8,10 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from cluster.storage import RunDir, write_json
-from jobs.config import read_config
-from jobs.fit import fitted_rows
+from cluster.storage import write_json
+from jobs.model import open_model
 from jobs.pictures import map_of
 from jobs.progress import Progress, say
-from jobs.shard import shard_classes
 from pading.classes import ClassTable
 from pading.data.images import MAX_PIXELS
 from pading.data.sample import Sample
@@ -32,12 +30,12 @@ class Predict:
 
     photos: tyro.conf.Positional[tuple[Path, ...]]
     """JPEG or PNG files."""
-    run_dir: Path
-    """A run directory whose `fit` stage is finished."""
+    model: Annotated[Path, tyro.conf.arg(aliases=["--run-dir"])]
+    """A run directory whose `fit` stage is finished, or a folder that `teach` wrote."""
     out: Path = Path("predictions")
     """Folder for NAME.png (COCO panoptic), panoptic.json and NAME_overlay.png."""
     method: str = "pading"
-    """Row of the leaderboard to use."""
+    """Row of the leaderboard to use, of a run."""
     seed: Annotated[int, tyro.conf.arg(help="Seed of that row.")] = 0
 
 
@@ -47,14 +45,9 @@ def predict(command: Predict) -> None:
     Raises:
         ValueError: if the run has no such method, or a file is not a photo.
     """
-    run_dir = RunDir(command.run_dir.absolute())
-    config, classes = read_config(run_dir), shard_classes(run_dir)
-    rows = {(row["method"], row["seed"]): row["folder"] for row in fitted_rows(run_dir)}
-    if (command.method, command.seed) not in rows:
-        has = ", ".join(f"{method} (seed {seed})" for method, seed in rows)
-        raise ValueError(f"{run_dir.root} has no {command.method!r} with seed {command.seed}; it has {has}")
-    segmenter = load_segmenter(run_dir.artefact("segmenter"))
-    classifier = load_classifier(run_dir.artefact("classifiers") / rows[command.method, command.seed])
+    model = open_model(command.model, command.method, command.seed)
+    config, classes = model.config, model.classes
+    segmenter, classifier = load_segmenter(model.segmenter), load_classifier(model.fitted)
     command.out.mkdir(parents=True, exist_ok=True)
     annotations = []
     progress = Progress("predict", len(command.photos))
@@ -63,7 +56,7 @@ def predict(command: Predict) -> None:
         height, width = image.shape[:2]
         nothing = np.zeros((1, height, width), np.uint16)
         sample = Sample(image_id=number, file_name=path.name, image=image, label_maps=nothing, segments=())
-        (prediction,) = predict_samples(segmenter, [sample], config.data.input_px)
+        (prediction,) = predict_samples(segmenter, [sample], config.input_px)
         panoptic = map_of(prediction, classifier, classes, config.task, config.inference)
         annotations.append(write_coco(command.out, path, number, panoptic, classes))
         draw_map(Image.fromarray(image), panoptic, classes).save(command.out / f"{path.stem}_overlay.png")

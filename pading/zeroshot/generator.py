@@ -52,7 +52,7 @@ class PrimitiveGenerator(nn.Module):
         if width % config.heads:
             raise ValueError(f"feature width {width} is not a multiple of {config.heads} heads: choose other heads")
         self.noise_width = 2 * width if config.dropout else width
-        self.width, self.dropout = width, config.dropout
+        self.config, self.width, self.dropout = config, width, config.dropout
         self.heads = config.heads
         self.attention_scale = (width // config.heads) ** -0.5 / config.attention_temperature
         self.text = nn.Linear(text_width, width)

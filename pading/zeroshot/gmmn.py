@@ -36,7 +36,7 @@ class Gmmn(nn.Module):
     def __init__(self, config: GmmnConfig, text_width: int, width: int, randomness: torch.Generator) -> None:
         super().__init__()
         self.noise_width = width + (config.hidden if config.dropout else 0)
-        self.width, self.dropout = width, config.dropout
+        self.config, self.width, self.dropout = config, width, config.dropout
         self.hidden = nn.Linear(text_width + width, config.hidden)
         self.output = nn.Linear(config.hidden, width)
         initialise_linear(self, randomness)

@@ -93,9 +93,28 @@ def fit_method(
     generator = generator.to(features.embeddings.device)
     for metrics in fit_generator(generator, STRUCTURE[method], config.generator, features, text, classes, seed):
         yield {f"generator/{name}": value for name, value in metrics.items()}
-    synthetic = synthesise(generator, text, classes.unseen, config.classifier.synthetic_per_class, seed)
-    retraining = retrain_head(config.classifier, features, synthetic, classes, old_head, seed)
+    retraining = retrain_by_generator(generator, config, features, text, classes, old_head, seed)
     return Fitted((yield from _prefixed("classifier", retraining)), generator)
+
+
+def retrain_by_generator(
+    generator: Standardised,
+    config: MethodConfig,
+    features: Features,
+    text: Float[Tensor, "K E"],
+    classes: ClassTable,
+    old_head: LinearClassifier,
+    seed: int,
+) -> Generator[dict[str, float], None, LinearClassifier]:
+    """Retrain the head on real features of seen classes and what a fitted generator makes of the unseen names.
+
+    The unseen classes may be others than those that the generator was fitted beside.
+
+    Raises:
+        ValueError: if a feature has an unseen label.
+    """
+    synthetic = synthesise(generator, text, classes.unseen, config.classifier.synthetic_per_class, seed)
+    return (yield from retrain_head(config.classifier, features, synthetic, classes, old_head, seed))
 
 
 def build_generator(
