@@ -52,8 +52,9 @@ def quality_lines(
     table = [f"  {title}: before -> after", *(f"    {name:7}{a:6.1f} -> {b:.1f}" for name, (a, b) in means.items())]
     changed = {every.coco_ids[index] for index in range(every.num_classes)} - kept
     for index in (every.index(coco_id) for coco_id in changed):
-        shown = " -> ".join("-" if np.isnan(column[index]) else f"{100 * column[index]:.1f}" for column in values)
-        table.append(f"    {every.names[index]}: {shown}")
+        shown = " -> ".join(f"{100 * column[index]:.1f}" for column in values)
+        is_shown = tallies[0].mask_recall.num_true[index] > 0
+        table.append(f"    {every.names[index]}: {shown if is_shown else 'in none of them'}")
     return table
 
 

@@ -23,7 +23,16 @@ PADING = [command for command in COMMANDS if command.startswith("pading ")]
 
 def test_the_readme_shows_the_two_commands_and_the_verbs() -> None:
     assert {"make demo", "make test"} <= set(COMMANDS)
-    assert {shlex.split(command)[1] for command in PADING} >= {"run", "sweep", "predict", "verify", "export", "--help"}
+    assert {shlex.split(command)[1] for command in PADING} >= {
+        "run",
+        "sweep",
+        "predict",
+        "verify",
+        "export",
+        "teach",
+        "draw",
+        "--help",
+    }
 
 
 @pytest.mark.parametrize("command", PADING)
@@ -39,9 +48,10 @@ def test_a_command_of_the_readme_runs(command: str, smoke_run: Path, tmp_path: P
         "out": str(tmp_path / "out"),
     }
     arguments = [stand_ins.get(argument, argument) for argument in arguments]
-    if "--run-dir" in arguments:
-        arguments[arguments.index("--run-dir") + 1] = str(run_dir)
-    else:
+    for flag, place in (("--run-dir", run_dir), ("--model", run_dir), ("--out", tmp_path / "out")):
+        if flag in arguments:
+            arguments[arguments.index(flag) + 1] = str(place)
+    if not {"--run-dir", "--model", "draw"} & set(arguments):
         arguments += [] if "--help" in arguments else ["--run-dir", str(tmp_path / "fresh")]
     if {"shapes", "coco-mini"} & set(arguments[1:2]):
         arguments += ["--dry-run"]

@@ -78,4 +78,4 @@ class PrimitiveGenerator(nn.Module):
         return synthetic
 
     def _split(self, rows: Float[Tensor, "R D"]) -> Float[Tensor, "heads R d"]:
-        return rows.view(len(rows), self.heads, -1).transpose(0, 1)
+        return rows.view(len(rows), self.heads, self.width // self.heads).transpose(0, 1)

@@ -131,12 +131,12 @@ def test_things_of_no_split_are_seen_and_read_as_often_as_seen_things():
     _, labels = known_crops(dataclasses.replace(TINY, num_crops=1500))
     counts = torch.bincount(labels, minlength=len(world_names())).double()
     seen_things = [k for k in shapes_classes().seen if shapes_classes().is_thing[k]]
-    assert counts[list(extra_classes())].mean() == pytest.approx(counts[seen_things].mean(), rel=0.3)
+    assert float(counts[list(extra_classes())].mean()) == pytest.approx(float(counts[seen_things].mean()), rel=0.3)
     assert {"striped hexagon", "a hexagon"} <= {*known_captions().wholes, *known_captions().words}
 
 
 def test_a_caption_is_true_of_the_classes_that_have_its_word():
-    table, captions = shapes_classes(), known_captions()
+    captions = known_captions()
     columns = {text: column for column, text in enumerate(captions.words)}
     for text, word in (("something striped", "striped"), ("a photo of a ring", "ring"), ("something blue", "blue")):
         true_of = {world_names()[k] for k in captions.is_true[:, columns[text]].nonzero()[:, 0].tolist()}
