@@ -53,8 +53,8 @@ def quality_lines(
     changed = {every.coco_ids[index] for index in range(every.num_classes)} - kept
     for index in (every.index(coco_id) for coco_id in changed):
         shown = " -> ".join(f"{100 * column[index]:.1f}" for column in values)
-        is_shown = tallies[0].mask_recall.num_true[index] > 0
-        table.append(f"    {every.names[index]}: {shown if is_shown else 'in none of them'}")
+        is_scored = tallies[0].mask_recall.num_true[index] > 0 and np.isfinite(values[0][index])
+        table.append(f"    {every.names[index]}: {shown if is_scored else 'in none of them'}")
     return table
 
 

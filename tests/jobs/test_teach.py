@@ -1,7 +1,9 @@
 """A model is taught and forgets; the run is made by hand, small and without Ray, from the same files as a real one."""
 
+import dataclasses
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from pading.classes import ClassTable
 from pading.config import override, to_plain
 from pading.data.sample import Sample
 from pading.evaluate.extract import predict_samples
-from pading.evaluate.predictions import write_predictions
+from pading.evaluate.predictions import read_predictions, write_predictions
 from pading.randomness import generator_for
 from pading.segmenter.segmenter import Segmenter
 from pading.segmenter.weights import load_segmenter, save_segmenter
@@ -33,6 +35,7 @@ from pading.zeroshot.classifier import LinearClassifier, load_classifier, save_c
 from pading.zeroshot.features import Features, write_features
 from pading.zeroshot.generator_files import load_generator, save_generator
 from pading.zeroshot.methods import finish, fit_method
+from pading.zeroshot.vocabulary import carry_head, remove_class
 
 CLIP = ShapesClipConfig(
     crop_px=32, num_crops=64, steps=2, batch=8, vision_width=8, text_width=32, embed_dim=16, whole_captions=4
@@ -43,11 +46,18 @@ CONFIG = override(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    """Commands that fit keep to one thread from then on."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose stages up to `fit` are finished."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("taught") / "run"
     run_dir = RunDir(root)
     for name in ("shards", "segmenter", "text", "cache/features", "cache/predictions", "classifiers"):
@@ -93,7 +103,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_json(root / "classifiers" / INDEX, {"rows": rows, "settings": to_plain(CONFIG.method)})
     for stage, output in (("cache", "cache"), ("fit", "classifiers")):
         Manifest(stage=stage, schema_version=1, settings={}, inputs={}).write(run_dir.artefact(output))
-    torch.set_num_threads(threads)
     return root
 
 
@@ -183,6 +192,21 @@ def test_the_report_scores_what_both_models_know(run: Path, capsys: pytest.Captu
     for line in quality_lines(model, same, same, TABLE, files)[1:]:
         before, after = line.split()[1:4:2]
         assert before == after
+
+
+@pytest.mark.parametrize(("task", "measure"), [("panoptic", "PQ"), ("semantic", "IoU"), ("instance", "AP50")])
+def test_a_forgotten_class_is_scored_as_never_found_by_the_measure_of_the_task(run: Path, task: str, measure: str):
+    model = open_model(run, "pading", 0)
+    model = dataclasses.replace(model, config=dataclasses.replace(model.config, task=task))
+    head = load_classifier(model.fitted)
+    files = sorted((run / "cache" / "predictions").glob("*.parquet"))
+    segments = [segment for file in files for image in read_predictions(file) for segment in image.segments]
+    shown = next(s.class_index for s in segments if TABLE.is_thing[s.class_index] and not s.is_crowd)
+    table = remove_class(TABLE, TABLE.names[shown])
+    title, *_, last = quality_lines(model, head, carry_head(head, TABLE, table), table, files)
+    assert title.strip().startswith(f"{measure} of 32 classes, 4 val images")
+    assert last.startswith(f"    {TABLE.names[shown]}: ")
+    assert last.endswith("-> 0.0")
 
 
 def test_vectors_from_a_file_teach_a_run_that_took_its_text_from_a_file(
