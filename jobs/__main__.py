@@ -11,12 +11,14 @@ from cluster.storage import RunDir
 from jobs.ablate import Ablate, ablate
 from jobs.config import PipelineConfig, with_absolute_split
 from jobs.diagnose import Diagnose, diagnose
+from jobs.draw import Draw, draw
 from jobs.export import Export, export
 from jobs.failures import exit_code
 from jobs.pipeline import plan, run_pipeline
 from jobs.predict import Predict, predict
 from jobs.presets import PRESETS
 from jobs.progress import complain, say
+from jobs.teach import Teach, teach
 
 DEFAULT_PRESET = "shapes"
 STAGE_VERBS = ("verify", "shapes", "shard", "embed", "pretrain", "cache", "sweep", "fit", "evaluate", "leaderboard")
@@ -28,8 +30,10 @@ verbs
   {", ".join(STAGE_VERBS[5:])}
                one stage of a run
   ablate       every line of the papers' tables x several seeds, compared, on what a run has cached
-  predict      masks and names for photos, from a finished run
+  predict      masks and names for photos, from a finished run or a taught model
+  teach        a class by name, without images: a new model that knows it; or --forget one
   diagnose     what a fitted method's synthetic features look like beside real ones
+  draw         pictures of the shapes world with the things that you name
   export       the shards of a run as WebDataset tar files, or its segmenter
 
 presets        {", ".join(PRESETS)} (default: {DEFAULT_PRESET})
@@ -64,6 +68,12 @@ def main(arguments: list[str] | None = None) -> int:
     if verb == "predict":
         command = tyro.cli(Predict, args=rest, prog="pading predict", description=predict.__doc__)
         return exit_code(lambda: predict(command), trace=None)
+    if verb == "teach":
+        lesson = tyro.cli(Teach, args=rest, prog="pading teach", description=teach.__doc__)
+        return exit_code(lambda: teach(lesson), trace=None)
+    if verb == "draw":
+        wish = tyro.cli(Draw, args=rest, prog="pading draw", description=draw.__doc__)
+        return exit_code(lambda: draw(wish), trace=None)
     if verb == "diagnose":
         asked = tyro.cli(Diagnose, args=rest, prog="pading diagnose", description=diagnose.__doc__)
         return exit_code(lambda: diagnose(asked), trace=None)
@@ -71,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         chosen = tyro.cli(Export, args=rest, prog="pading export", description=export.__doc__)
         return exit_code(lambda: export(chosen), trace=None)
     if verb not in ("run", "ablate", *STAGE_VERBS):
-        verbs = ", ".join(("run", *STAGE_VERBS, "ablate", "predict", "diagnose", "export"))
+        verbs = ", ".join(("run", *STAGE_VERBS, "ablate", "predict", "teach", "diagnose", "draw", "export"))
         complain(f"error: no verb {verb!r}; choose one of {verbs}")
         return 2
     preset = DEFAULT_PRESET

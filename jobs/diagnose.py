@@ -19,19 +19,20 @@ from jobs.config import PipelineConfig, read_config
 from jobs.diagnosis_page import diagnosis_page, sentences
 from jobs.embed import read_embeddings
 from jobs.evaluate import ROWS
-from jobs.fit import fitted_rows
+from jobs.fit import fitted_rows, fitted_settings
 from jobs.leaderboard import record_row, tracker_of
+from jobs.model import row_of
 from jobs.progress import say
 from jobs.shard import shard_classes
-from jobs.sweep import winning_method
 from pading.evaluate.leaderboard import write_whole
 from pading.evaluate.matched import all_matched_queries
 from pading.evaluate.predictions import ImagePrediction, read_predictions
 from pading.segmenter.weights import load_segmenter
-from pading.zeroshot.classifier import LinearClassifier
+from pading.zeroshot.classifier import LinearClassifier, load_classifier
 from pading.zeroshot.diagnostics.diagnosis import look_into
 from pading.zeroshot.features import Features, read_features, split_by_image
-from pading.zeroshot.methods import STRUCTURE, Fitted, Method, finish, fit_method
+from pading.zeroshot.generator_files import load_generator
+from pading.zeroshot.methods import GENERATIVE, Fitted, Method, finish, fit_method
 
 FOLDER = "diagnostics"
 HELD_OUT_SHARE = 0.2  # of the training images
@@ -47,6 +48,8 @@ class Diagnose:
     """A run directory whose `fit` stage is finished; runs/PRESET by default."""
     method: Method = "pading"
     """Row of the leaderboard to look into; one that has a generator."""
+    profile: str = ""
+    """Profile of that row; empty: the first that was fitted."""
     seed: Annotated[int, tyro.conf.arg(help="Seed of that row.")] = 0
     images: int = 500
     """Val images, from the first on, whose queries are the real features to compare with."""
@@ -65,12 +68,12 @@ def diagnose(command: Diagnose) -> None:
 
     run_dir = RunDir((command.run_dir or Path("runs") / command.preset).absolute())
     config, classes = read_config(run_dir), shard_classes(run_dir)
-    row = _row_of(run_dir, command)
-    say(f"fit {row['folder']}, with all training images and with four fifths of them")
-    fitted = fitted_of(run_dir, command.method, command.seed)
+    row = _row_asked_for(run_dir, command)
+    say(f"fit {row['folder']} again, with four fifths of the training images")
+    fitted = saved_fit(run_dir, row)
     features = read_features(feature_files(run_dir))
     rest, held_out = split_by_image(features, HELD_OUT_SHARE, command.seed)
-    without = _fit(run_dir, command.method, command.seed, rest)
+    without = _fit(run_dir, row, rest)
     say(f"  compare with {len(held_out)} held-out features and the queries of up to {command.images} val images")
     val = all_matched_queries(islice(_predictions(run_dir), command.images))
     if not len(val):
@@ -96,36 +99,32 @@ def diagnose(command: Diagnose) -> None:
     say(f"{folder / 'diagnostics.html'}")
 
 
-def fitted_of(run_dir: RunDir, method: Method, seed: int) -> Fitted:
-    """Return classifier and generator of a row, fitted again from the cached features: equal seeds, equal weights."""
-    return _fit(run_dir, method, seed, read_features(feature_files(run_dir)))
+def saved_fit(run_dir: RunDir, row: dict[str, Any]) -> Fitted:
+    """Return classifier and generator of a row, as the stage `fit` left them."""
+    folder = run_dir.artefact("classifiers") / row["folder"]
+    return Fitted(load_classifier(folder), load_generator(folder))
 
 
-def _fit(run_dir: RunDir, method: Method, seed: int, features: Features) -> Fitted:
+def _fit(run_dir: RunDir, row: dict[str, Any], features: Features) -> Fitted:
     torch.set_num_threads(1)  # thousands of tiny operations: a second thread only waits
     head = load_segmenter(run_dir.artefact("segmenter")).class_head
     text = torch.from_numpy(read_embeddings(run_dir).matrix)
-    settings, classes = winning_method(read_config(run_dir), run_dir), shard_classes(run_dir)
+    settings, classes = fitted_settings(run_dir, row["profile"]), shard_classes(run_dir)
     old_head = LinearClassifier(head.weight, head.bias)
-    return finish(fit_method(method, settings, features, text, classes, old_head, seed))
+    return finish(fit_method(row["method"], settings, features, text, classes, old_head, row["seed"]))
 
 
-def _row_of(run_dir: RunDir, command: Diagnose) -> dict[str, Any]:
+def _row_asked_for(run_dir: RunDir, command: Diagnose) -> dict[str, Any]:
     """Return the entry of the fitted classifier.
 
     Raises:
         ValueError: if there is none, or its method has no generator.
     """
-    if command.method not in STRUCTURE:
-        raise ValueError(f"{command.method!r} has no generator to look into; choose one of {', '.join(STRUCTURE)}")
+    if command.method not in GENERATIVE:
+        raise ValueError(f"{command.method!r} has no generator to look into; choose one of {', '.join(GENERATIVE)}")
     if command.images < 1:
         raise ValueError(f"--images is {command.images}: look at one image at least")
-    rows = fitted_rows(run_dir)
-    for row in rows:
-        if (row["method"], row["seed"]) == (command.method, command.seed):
-            return row
-    has = ", ".join(f"{row['method']} (seed {row['seed']})" for row in rows)
-    raise ValueError(f"{run_dir.root} has no {command.method!r} with seed {command.seed}; it has {has}")
+    return row_of(fitted_rows(run_dir), command.method, command.profile, command.seed)
 
 
 def _predictions(run_dir: RunDir) -> Iterator[ImagePrediction]:

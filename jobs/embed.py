@@ -33,14 +33,14 @@ def embed(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, An
     if config.embed.file:
         embeddings = load_text_files(config.embed.file, config.embed.names, classes)
     elif config.embed.model:
-        embeddings = _embed_by_clip(config.embed, classes, config.embed.model)
+        embeddings = embed_by_clip(config.embed, classes, config.embed.model)
     elif config.is_synthetic:
         progress = Progress("train the shapes world's CLIP", config.embed.clip.steps)
         torch.set_num_threads(1)  # matrices this small are slower on more, much slower where something else runs
         train_shapes_clip(
             folder / CLIP_FOLDER, config.embed.clip, lambda step, steps, loss: progress.update(step, f"loss {loss:.3f}")
         )
-        embeddings = _embed_by_clip(config.embed, classes, f"{LOCAL_FOLDER}{folder / CLIP_FOLDER}")
+        embeddings = embed_by_clip(config.embed, classes, f"{LOCAL_FOLDER}{folder / CLIP_FOLDER}")
     else:
         raise ValueError(
             "text embeddings: give --embed.file FILE (.npz, .npy, .txt), or --embed.model NAME (open_clip)"
@@ -71,7 +71,7 @@ def read_embeddings(run_dir: RunDir) -> TextEmbeddings:
     return TextEmbeddings.load(run_dir.artefact("text") / EMBEDDINGS)
 
 
-def _embed_by_clip(config: EmbedConfig, classes: ClassTable, model: str) -> TextEmbeddings:
+def embed_by_clip(config: EmbedConfig, classes: ClassTable, model: str) -> TextEmbeddings:
     """Encode names as the table spells them, or as they are spoken; either way the rows keep the table's names."""
     names = [clean_name(name) for name in classes.names] if config.clean_names else classes.names
     embeddings = embed_names(names, config.templates, model=model, pretrained=config.pretrained)

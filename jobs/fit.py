@@ -15,10 +15,11 @@ from jobs.embed import read_embeddings
 from jobs.progress import Progress
 from jobs.shard import shard_classes
 from jobs.sweep import winning_method
-from pading.config import override, to_plain
+from pading.config import from_plain, override, to_plain
 from pading.segmenter.weights import load_segmenter
 from pading.zeroshot.classifier import LinearClassifier, save_classifier
 from pading.zeroshot.features import read_features
+from pading.zeroshot.generator_files import save_generator
 from pading.zeroshot.methods import GENERATIVE, Method, MethodConfig, Profile, finish, fit_method, has_row
 from pading.zeroshot.profiles import profile_config, with_steps
 
@@ -81,6 +82,12 @@ def fitted_rows(run_dir: RunDir) -> list[dict[str, Any]]:
     return rows
 
 
+def fitted_settings(run_dir: RunDir, profile: Profile) -> MethodConfig:
+    """Return the settings that the classifiers of a profile were fitted with."""
+    settings = json.loads((run_dir.artefact("classifiers") / INDEX).read_text())["settings"]
+    return from_plain(MethodConfig, settings[profile])
+
+
 @ray.remote(num_cpus=1)
 def _fit_one(method: Method, settings: MethodConfig, seed: int, run_dir: RunDir, folder: Path) -> None:
     torch.set_num_threads(1)
@@ -97,3 +104,5 @@ def _fit_one(method: Method, settings: MethodConfig, seed: int, run_dir: RunDir,
         )
     )
     save_classifier(folder, fitted.classifier)
+    if fitted.generator is not None:
+        save_generator(folder, fitted.generator)

@@ -8,12 +8,9 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from cluster.storage import RunDir
-from jobs.config import read_config
-from jobs.fit import fitted_rows
+from jobs.model import open_model
 from jobs.progress import Progress, say
 from jobs.result_files import ResultFiles
-from jobs.shard import shard_classes
 from pading.data.images import MAX_PIXELS
 from pading.data.sample import Sample
 from pading.evaluate.extract import predict_samples
@@ -29,13 +26,13 @@ class Predict:
 
     photos: tyro.conf.Positional[tuple[Path, ...]]
     """JPEG or PNG files."""
-    run_dir: Path
-    """A run directory whose `fit` stage is finished."""
+    model: Annotated[Path, tyro.conf.arg(aliases=["--run-dir"])]
+    """A run directory whose `fit` stage is finished, or a folder that `teach` wrote."""
     out: Path = Path("predictions")
     """Folder for NAME.png with panoptic.json, NAME_semantic.png (the COCO id of each pixel), instances.json (COCO's
     results) and NAME_overlay.png."""
     method: str = "pading"
-    """Row of the leaderboard to use."""
+    """Row of the leaderboard to use, of a run."""
     profile: str = ""
     """Profile of that row; empty: the first that was fitted."""
     seed: Annotated[int, tyro.conf.arg(help="Seed of that row.")] = 0
@@ -47,10 +44,9 @@ def predict(command: Predict) -> None:
     Raises:
         ValueError: if the run has no such method, a file is not a photo, or two photos have one name.
     """
-    run_dir = RunDir(command.run_dir.absolute())
-    config, classes = read_config(run_dir), shard_classes(run_dir)
-    segmenter = load_segmenter(run_dir.artefact("segmenter"))
-    classifier = load_classifier(run_dir.artefact("classifiers") / folder_of(command, fitted_rows(run_dir)))
+    model = open_model(command.model, command.method, command.profile, command.seed)
+    config, classes = model.config, model.classes
+    segmenter, classifier = load_segmenter(model.segmenter), load_classifier(model.fitted)
     command.out.mkdir(parents=True, exist_ok=True)
     results = ResultFiles(folder=command.out, classes=classes, task=config.task, inference=config.inference)
     progress = Progress("predict", len(command.photos))
@@ -59,28 +55,13 @@ def predict(command: Predict) -> None:
         height, width = image.shape[:2]
         nothing = np.zeros((1, height, width), np.uint16)
         sample = Sample(image_id=number, file_name=path.name, image=image, label_maps=nothing, segments=())
-        (prediction,) = predict_samples(segmenter, [sample], config.data.input_px)
+        (prediction,) = predict_samples(segmenter, [sample], config.input_px)
         found = results.add(path.stem, image, prediction, classifier).classes
         names = [classes.names[index] + ("" if classes.is_seen[index] else " *") for index in found]
         say(f"  {path.name}: {', '.join(names) or 'nothing found'}")
         progress.update(number, path.name)
     results.finish()
     say(f"{len(command.photos)} photos -> {command.out}")
-
-
-def folder_of(command: Predict, fitted: list[dict[str, Any]]) -> str:
-    """Return the folder of the row that a command asks for.
-
-    Raises:
-        ValueError: if there is none; the message lists those that there are.
-    """
-    for row in fitted:
-        asked = (command.method, command.seed, command.profile or row["profile"])
-        if asked == (row["method"], row["seed"], row["profile"]):
-            return str(row["folder"])
-    has = ", ".join(f"{row['method']} ({row['profile']}, seed {row['seed']})" for row in fitted)
-    profile = f" and profile {command.profile!r}" if command.profile else ""
-    raise ValueError(f"{command.run_dir} has no {command.method!r} with seed {command.seed}{profile}; it has {has}")
 
 
 def read_photo(path: Path) -> np.ndarray:

@@ -1,8 +1,9 @@
 """The shapes world's own CLIP: a small open_clip model, trained on captioned crops in about a minute of two cores.
 
-It never meets an unseen combination, in a crop or in a caption. Crops are contrasted with captions of single words, and
-a name is taught to lie along the sum of its words, which is what carries over to unseen names.
-Axes: N crops, B crops of a step, U captions, K classes, S pixels, E width.
+It never meets an unseen combination, in a crop or in a caption. It does meet things of no split, as a public CLIP knows
+more than the classes of a benchmark. Crops are contrasted with captions of single words, and a name is taught to lie
+along the sum of its words, which is what carries over to unseen names.
+Axes: N crops, B crops of a step, U captions, K classes and things of no split, S pixels, E width.
 """
 
 import json
@@ -23,9 +24,9 @@ from torch import Tensor, nn
 from jobs.clip import import_open_clip
 from pading.randomness import derive_seed, generator_for
 from pading.shapes.captions import MODIFIER_TEMPLATES, NOUN_TEMPLATES, WHOLE_TEMPLATES
-from pading.shapes.classes import class_parts, shapes_classes
+from pading.shapes.classes import class_parts, class_pool, extra_classes, shapes_classes, world_names
 from pading.shapes.layout import ShapesConfig
-from pading.shapes.scene import Scene, render_scene
+from pading.shapes.scene import Scene, render_scene, render_scene_of
 
 # The templates to embed the shapes world's class names with.
 SHAPES_TEMPLATES = ("{}", "a photo of {}", "a photo of the large {}.", "a photo of the small {}.")
@@ -33,6 +34,7 @@ PIXEL_MEAN, PIXEL_DEVIATION = (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)
 CONTEXT_LENGTH = 16
 CROP_MARGIN_PX = 2
 CUT_OUT_GREY = 115
+EXTRA_EVERY, EXTRA_THINGS = 3, 3  # every third scene shows three things of no split: as often as each seen thing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,7 @@ class ShapesClipConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Captions:
-    """Captions of seen names, and of their words: which are true of a class, and which may be asked of it."""
+    """Captions of known names, and of their words: which are true of a class, and which may be asked of it."""
 
     wholes: tuple[str, ...]
     whole_classes: Int64[Tensor, "U"]
@@ -82,33 +84,39 @@ class Captions:
     is_asked: Bool[Tensor, "K U"]
 
 
-def seen_captions() -> Captions:
+def known_classes() -> tuple[int, ...]:
+    """Return what the model may see and read: seen classes, and the things of no split."""
+    return (*shapes_classes().seen, *extra_classes())
+
+
+def known_captions() -> Captions:
     """Return all captions that training may use; no unseen combination occurs in any.
 
-    A word is asked of a class only if putting it into the class's name gives a seen name. Where "striped star" is
+    A word is asked of a class only if putting it into the class's name gives no unseen name. Where "striped star" is
     unseen, nothing that is striped is ever a star in training; asked about it, the model would learn just that.
     """
-    table = shapes_classes()
-    seen_names = {table.names[k] for k in table.seen}
-    modifiers = {class_parts(k)[0]: MODIFIER_TEMPLATES for k in table.seen}
-    nouns = {class_parts(k)[1]: NOUN_TEMPLATES[table.is_thing[k]] for k in table.seen}
+    names, known = world_names(), known_classes()
+    known_names = {names[k] for k in known}
+    stuff = class_pool(is_thing=False)
+    modifiers = {class_parts(k)[0]: MODIFIER_TEMPLATES for k in known}
+    nouns = {class_parts(k)[1]: NOUN_TEMPLATES[k not in stuff] for k in known}
     said = [(template.format(word), word) for word, group in (modifiers | nouns).items() for template in group]
 
     def is_asked(modifier: str, noun: str, word: str) -> bool:
-        swapped = {f"{word} {noun}", f"{modifier} {word}"} & set(table.names)
-        return swapped <= seen_names
+        swapped = {f"{word} {noun}", f"{modifier} {word}"} & set(names)
+        return swapped <= known_names
 
-    parts = [class_parts(k) for k in range(table.num_classes)]
+    parts = [class_parts(k) for k in range(len(names))]
     return Captions(
-        wholes=tuple(template.format(table.names[k]) for k in table.seen for template in WHOLE_TEMPLATES),
-        whole_classes=torch.tensor([k for k in table.seen for _ in WHOLE_TEMPLATES]),
+        wholes=tuple(template.format(names[k]) for k in known for template in WHOLE_TEMPLATES),
+        whole_classes=torch.tensor([k for k in known for _ in WHOLE_TEMPLATES]),
         words=tuple(text for text, _ in said),
         is_true=torch.tensor([[word in pair for _, word in said] for pair in parts]),
         is_asked=torch.tensor([[is_asked(*pair, word) for _, word in said] for pair in parts]),
     )
 
 
-def seen_crops(config: ShapesClipConfig) -> tuple[UInt8[Tensor, "N 3 S S"], Int64[Tensor, "N"]]:
+def known_crops(config: ShapesClipConfig) -> tuple[UInt8[Tensor, "N 3 S S"], Int64[Tensor, "N"]]:
     """Return crops of segments, in scenes without unseen classes, and their classes; half of the scenes are cut out."""
     seed = derive_seed(config.seed, "shapes clip")
     world = ShapesConfig(num_train=config.num_crops + 1, train_unseen_rate=0.0, seed=seed)
@@ -116,7 +124,11 @@ def seen_crops(config: ShapesClipConfig) -> tuple[UInt8[Tensor, "N 3 S S"], Int6
     labels: list[int] = []
     index = 0
     while len(crops) < config.num_crops:
-        scene = render_scene(world, "train", index)
+        if index % EXTRA_EVERY == 0:
+            random = np.random.default_rng(derive_seed(seed, "extra", index))
+            scene = render_scene_of(world, random.choice(extra_classes(), EXTRA_THINGS).tolist(), index)
+        else:
+            scene = render_scene(world, "train", index)
         for crop, label in crops_of(scene, config.crop_px, is_cut_out=bool(index % 2)):
             crops.append(crop)
             labels.append(label)
@@ -173,8 +185,8 @@ def train_shapes_clip(
 
 def fit(model: Any, tokenize: Callable[[list[str]], Int64[Tensor, "U L"]], config: ShapesClipConfig) -> Iterator[float]:
     """Train the model in place, yielding the loss of each step."""
-    pixels, labels = seen_crops(config)
-    captions = seen_captions()
+    pixels, labels = known_crops(config)
+    captions = known_captions()
     words, wholes = tokenize(list(captions.words)), tokenize(list(captions.wholes))
     # Of 49,408 random token vectors some fifty are read; training them would cost more than the rest of the step.
     model.token_embedding.weight.requires_grad_(False).mul_(10)

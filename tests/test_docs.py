@@ -30,6 +30,8 @@ def test_the_readme_shows_the_two_commands_and_the_verbs() -> None:
         "verify",
         "ablate",
         "export",
+        "teach",
+        "draw",
         "--help",
     }
 
@@ -47,9 +49,10 @@ def test_a_command_of_the_readme_runs(command: str, smoke_run: Path, tmp_path: P
         "out": str(tmp_path / "out"),
     }
     arguments = [stand_ins.get(argument, argument) for argument in arguments]
-    if "--run-dir" in arguments:
-        arguments[arguments.index("--run-dir") + 1] = str(run_dir)
-    else:
+    for flag, place in (("--run-dir", run_dir), ("--model", run_dir), ("--out", tmp_path / "out")):
+        if flag in arguments:
+            arguments[arguments.index(flag) + 1] = str(place)
+    if not {"--run-dir", "--model", "draw"} & set(arguments):
         arguments += [] if "--help" in arguments else ["--run-dir", str(tmp_path / "fresh")]
     if {"shapes", "coco-mini"} & set(arguments[1:2]):
         arguments += ["--dry-run"]

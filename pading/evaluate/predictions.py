@@ -7,7 +7,7 @@ query embedding, h w mask pixels at the network's stride, L layers of overlappin
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,25 @@ class ImagePrediction:
             ValueError: if there are several.
         """
         return only_layer(self.label_maps, self.image_id)
+
+
+def renumber_truth(prediction: ImagePrediction, numbers: Sequence[int]) -> ImagePrediction:
+    """Return a prediction whose truth has other class numbers; segments of a class without one (-1) become unlabelled.
+
+    Raises:
+        ValueError: if a segment's class has no entry in `numbers`.
+    """
+    if any(segment.class_index >= len(numbers) for segment in prediction.segments):
+        raise ValueError(f"image {prediction.image_id} has a class beyond the {len(numbers)} that have new numbers")
+    kept = [label for label, segment in enumerate(prediction.segments, 1) if numbers[segment.class_index] >= 0]
+    labels = np.zeros(len(prediction.segments) + 1, dtype=np.uint16)
+    labels[kept] = np.arange(1, len(kept) + 1)
+    segments = [prediction.segments[label - 1] for label in kept]
+    return replace(
+        prediction,
+        label_maps=labels[prediction.label_maps],
+        segments=tuple(replace(segment, class_index=numbers[segment.class_index]) for segment in segments),
+    )
 
 
 def as_half(mask_logits: Float[np.ndarray, "*shape"]) -> Float16[np.ndarray, "*shape"]:

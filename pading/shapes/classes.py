@@ -1,6 +1,8 @@
 """The classes of the shapes world: things are pattern x shape, stuff is colour x texture; some combinations are unseen.
 
 Every word of an unseen name occurs in at least two seen names, so that what is learned about parts can carry over.
+Beyond the table there are things of no split, which no annotated image shows: the world's CLIP has read and seen them,
+as a public CLIP has read and seen more than COCO's classes, so that a model can be taught them by name.
 """
 
 import functools
@@ -13,6 +15,7 @@ TEXTURES = ("waves", "bricks", "planks")
 COLOURS = ("blue", "green", "red")
 UNSEEN_THINGS = ("striped star", "dotted square", "checked ring", "plain triangle", "checked cross")
 UNSEEN_STUFF = ("blue bricks", "green waves")
+EXTRA_SHAPES = ("hexagon", "heart", "diamond")  # things of no split, with any pattern
 FIRST_THING_ID, FIRST_STUFF_ID = 1, 101
 
 
@@ -59,7 +62,32 @@ def class_pool(*, is_thing: bool, is_seen: bool | None = None) -> tuple[int, ...
     )
 
 
+@functools.cache
+def extra_classes() -> tuple[int, ...]:
+    """Return the numbers of the things of no split; they follow the table's own."""
+    first = shapes_classes().num_classes
+    return tuple(range(first, first + len(EXTRA_SHAPES) * len(PATTERNS)))
+
+
+@functools.cache
+def world_names() -> tuple[str, ...]:
+    """Return the names of all that can be drawn: the table's classes, then the things of no split."""
+    extra = (f"{pattern} {shape}" for shape in EXTRA_SHAPES for pattern in PATTERNS)
+    return (*shapes_classes().names, *extra)
+
+
+def named_class(name: str) -> int:
+    """Return the number of a class or of a thing of no split.
+
+    Raises:
+        ValueError: if nothing of that name can be drawn.
+    """
+    if name not in world_names():
+        raise ValueError(f"the shapes world has no {name!r}; it has {', '.join(world_names())}")
+    return world_names().index(name)
+
+
 def class_parts(class_index: int) -> tuple[str, str]:
-    """Return the two words of a class name: (pattern, shape) of a thing, (colour, texture) of stuff."""
-    modifier, noun = shapes_classes().names[class_index].split()
+    """Return the two words of a name: (pattern, shape) of a thing, (colour, texture) of stuff."""
+    modifier, noun = world_names()[class_index].split()
     return modifier, noun

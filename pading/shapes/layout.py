@@ -4,6 +4,7 @@ Lengths are drawn in units of `image_px` / 96, so that a smaller world shows the
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,8 +107,7 @@ def scene_generator(config: ShapesConfig, split: str, index: int) -> np.random.G
 
 def draw_layout(config: ShapesConfig, split: str, random: np.random.Generator) -> Layout:
     """Draw a scene; val shows all classes alike, train shows unseen ones in `train_unseen_rate` of the images only."""
-    unit = config.image_px / NOMINAL_PX
-    height, width = (round(config.image_px * (1 + config.size_jitter * random.uniform(-1, 1))) for _ in range(2))
+    size = _draw_size(config, random)
     num_things = 0 if random.random() < EMPTY_RATE else int(random.integers(1, config.max_things + 1))
     num_crowds = int(num_things > 0 and random.random() < CROWD_RATE)
     num_stuff = int(random.integers(2, 4))
@@ -115,17 +115,52 @@ def draw_layout(config: ShapesConfig, split: str, random: np.random.Generator) -
     thing_classes, stuff_classes = _draw_classes(
         random, num_things + num_crowds, num_stuff, None if split == "val" or needs_unseen else True, needs_unseen
     )
+    crowds, things = thing_classes[:num_crowds], thing_classes[num_crowds:]
+    return _arrange(config, random, size, stuff_classes, crowds, things)
+
+
+def draw_layout_of(
+    config: ShapesConfig, stuff_classes: Sequence[int], thing_classes: Sequence[int], random: np.random.Generator
+) -> Layout:
+    """Draw a scene of chosen stuff and things, each once, the things from back to front; things of no split too.
+
+    Raises:
+        ValueError: if there is no stuff to stand on.
+    """
+    if not stuff_classes:
+        raise ValueError(f"a scene of {len(thing_classes)} things and no stuff: give at least one stuff class")
+    return _arrange(config, random, _draw_size(config, random), stuff_classes, (), thing_classes)
+
+
+def _draw_size(config: ShapesConfig, random: np.random.Generator) -> tuple[int, int]:
+    height, width = (round(config.image_px * (1 + config.size_jitter * random.uniform(-1, 1))) for _ in range(2))
+    return height, width
+
+
+def _arrange(
+    config: ShapesConfig,
+    random: np.random.Generator,
+    size: tuple[int, int],
+    stuff_classes: Sequence[int],
+    crowd_classes: Sequence[int],
+    thing_classes: Sequence[int],
+) -> Layout:
+    """Draw where things of given classes lie, and how they look; at most one crowd."""
+    height, width = size
+    unit = config.image_px / NOMINAL_PX
     stuff = tuple(
         Stuff(x=x, y=y, surface=draw_stuff_surface(random, class_index, random.uniform(*STUFF_PERIOD_PX) * unit))
-        for class_index, (x, y) in zip(stuff_classes, _spread(random, num_stuff, height, width, 0.0), strict=True)
+        for class_index, (x, y) in zip(
+            stuff_classes, _spread(random, len(stuff_classes), height, width, 0.0), strict=True
+        )
     )
-    places = _spread(random, num_things, height, width, 0.12)
-    largest = 30 - 2 * num_things
+    places = _spread(random, len(thing_classes), height, width, 0.12)
+    largest = 30 - 2 * len(thing_classes)
     things = tuple(
         _draw_thing(
             random, class_index, x, y, random.uniform(13, max(largest, 16)) * unit, random.uniform(*PERIOD_PX) * unit
         )
-        for class_index, (x, y) in zip(thing_classes[num_crowds:], places, strict=True)
+        for class_index, (x, y) in zip(thing_classes, places, strict=True)
     )
     return Layout(
         height=height,
@@ -134,7 +169,7 @@ def draw_layout(config: ShapesConfig, split: str, random: np.random.Generator) -
         bend_px=random.uniform(2, 7) * unit if random.random() < 0.6 else 0.0,
         bend_phase=(random.uniform(0, 2 * math.pi), random.uniform(0, 2 * math.pi)),
         patch=_draw_patch(random, height, width, unit) if random.random() < VOID_RATE else None,
-        crowd=_draw_crowd(random, thing_classes[0], height, width, unit) if num_crowds else (),
+        crowd=_draw_crowd(random, crowd_classes[0], height, width, unit) if crowd_classes else (),
         things=things,
         light=draw_light(random),
     )

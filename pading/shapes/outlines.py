@@ -57,6 +57,30 @@ def cross(x: Plane, y: Plane) -> Plane:
     return distance
 
 
+def hexagon(x: Plane, y: Plane) -> Plane:
+    """Return the implicit function of a regular hexagon."""
+    x, y = np.abs(x), np.abs(y)
+    distance: Plane = np.maximum(x * np.float32(math.sqrt(3) / 2) + y * np.float32(0.5), y) - np.float32(0.86)
+    return distance
+
+
+def heart(x: Plane, y: Plane) -> Plane:
+    """Return the implicit function of a heart: a square on its tip, and discs whose diameters are its upper sides."""
+    half, top = 0.78, np.float32(0.1)
+    x, y = np.abs(x), y - top
+    tip = (x + np.abs(y) - np.float32(half)) * np.float32(math.sqrt(0.5))
+    lobes = np.hypot(x - np.float32(half / 2), y + np.float32(half / 2)) - np.float32(half * math.sqrt(0.5))
+    distance: Plane = np.minimum(tip, lobes)
+    return distance
+
+
+def diamond(x: Plane, y: Plane) -> Plane:
+    """Return the implicit function of a rhombus, about twice as high as wide."""
+    width, height = 0.62, 1.12
+    distance: Plane = np.abs(x) * np.float32(height) + np.abs(y) * np.float32(width) - np.float32(width * height)
+    return distance / np.float32(math.hypot(width, height))
+
+
 OUTLINES: dict[str, Callable[[Plane, Plane], Plane]] = {
     "disc": disc,
     "square": square,
@@ -64,4 +88,7 @@ OUTLINES: dict[str, Callable[[Plane, Plane], Plane]] = {
     "star": star,
     "ring": ring,
     "cross": cross,
+    "hexagon": hexagon,
+    "heart": heart,
+    "diamond": diamond,
 }

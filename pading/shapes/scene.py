@@ -1,6 +1,7 @@
 """Rendering one scene of the shapes world, with its panoptic labels; H W pixels."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,9 @@ from jaxtyping import Float32, Int32, UInt8
 from numpy import ndarray
 
 from pading.data.sample import Segment
-from pading.shapes.layout import Layout, Patch, ShapesConfig, draw_layout, scene_generator
+from pading.randomness import derive_seed
+from pading.shapes.classes import class_pool, world_names
+from pading.shapes.layout import Layout, Patch, ShapesConfig, draw_layout, draw_layout_of, scene_generator
 from pading.shapes.painting import lit, paint_stuff, paint_thing
 
 MIN_VISIBLE_PX = 30
@@ -39,7 +42,27 @@ def render_scene(config: ShapesConfig, split: str, index: int) -> Scene:
         ValueError: if the split has no such image.
     """
     random = scene_generator(config, split, index)
-    layout = draw_layout(config, split, random)
+    return _render(draw_layout(config, split, random), random)
+
+
+def render_scene_of(config: ShapesConfig, classes: Sequence[int], *position: int | str) -> Scene:
+    """Return a scene of chosen classes, things of no split among them; a function of the arguments alone.
+
+    Things stand from back to front in the order given. Where no stuff is among the classes, two seen ones are drawn.
+
+    Raises:
+        ValueError: if a number is no class.
+    """
+    if not all(0 <= index < len(world_names()) for index in classes):
+        raise ValueError(f"classes {list(classes)}: the shapes world has 0 to {len(world_names()) - 1}")
+    random = np.random.default_rng(derive_seed(config.seed, "chosen classes", *position))
+    stuff = [index for index in classes if index in class_pool(is_thing=False)]
+    things = [index for index in classes if index not in stuff]
+    stuff = stuff or random.choice(class_pool(is_thing=False, is_seen=True), 2, replace=False).tolist()
+    return _render(draw_layout_of(config, stuff, things, random), random)
+
+
+def _render(layout: Layout, random: np.random.Generator) -> Scene:
     image = np.empty((layout.height, layout.width, 3), dtype=np.float32)
     painted = _paint_ground(image, layout)
     groups = [layout.crowd] * bool(layout.crowd) + [(thing,) for thing in layout.things]

@@ -79,6 +79,30 @@ class TextEmbeddings:
         respelled = tuple(pair for pair in zip(table.names, self.names, strict=True) if pair[0] != pair[1])
         return replace(self, names=table.names, respelled=self.respelled + respelled)
 
+    def with_row(self, added: "TextEmbeddings") -> "TextEmbeddings":
+        """Return the table with the one row of another after its own.
+
+        Raises:
+            ValueError: if that has not one row, or another width.
+        """
+        if added.matrix.shape != (1, self.matrix.shape[1]):
+            raise ValueError(
+                f"{added.source}: {added.matrix.shape[0]} rows of width {added.matrix.shape[1]}, the model's text "
+                f"embeddings are {self.matrix.shape[1]} wide: give one row from the model that they were made with"
+            )
+        return replace(self, names=self.names + added.names, matrix=np.concatenate([self.matrix, added.matrix]))
+
+    def without(self, name: str) -> "TextEmbeddings":
+        """Return the table without the row of a name.
+
+        Raises:
+            ValueError: if it has none.
+        """
+        if name not in self.names:
+            raise ValueError(f"{self.source}: no row {name!r}")
+        row = self.names.index(name)
+        return replace(self, names=self.names[:row] + self.names[row + 1 :], matrix=np.delete(self.matrix, row, axis=0))
+
     def save(self, path: Path) -> None:
         """Write the table as `.npz`; equal tables give equal bytes, and a reader never sees half a file."""
         columns = {

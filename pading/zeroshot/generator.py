@@ -52,7 +52,7 @@ class PrimitiveGenerator(nn.Module):
         if width % config.heads:
             raise ValueError(f"feature width {width} is not a multiple of {config.heads} heads: choose other heads")
         self.noise_width = 2 * width if config.dropout else width
-        self.width, self.dropout = width, config.dropout
+        self.config, self.width, self.dropout = config, width, config.dropout
         self.heads = config.heads
         self.attention_scale = (width // config.heads) ** -0.5 / config.attention_temperature
         self.text = nn.Linear(text_width, width)
@@ -86,4 +86,4 @@ class PrimitiveGenerator(nn.Module):
 
     def _split(self, rows: Float[Tensor, "R D"]) -> Float[Tensor, "1 heads R d"]:
         """Return rows by head, with the leading axis that fused attention asks for."""
-        return rows.view(1, len(rows), self.heads, -1).transpose(1, 2)
+        return rows.view(1, len(rows), self.heads, self.width // self.heads).transpose(1, 2)

@@ -40,7 +40,7 @@ class Gmmn(nn.Module):
     def __init__(self, config: GmmnConfig, text_width: int, width: int, randomness: torch.Generator) -> None:
         super().__init__()
         self.noise_width = width + (config.hidden if config.dropout else 0)
-        self.width, self.text_width = width, text_width
+        self.config, self.width, self.text_width = config, width, text_width
         self.dropout, self.noise = config.dropout, config.noise
         self.hidden = nn.Linear(text_width + width, config.hidden)
         self.output = nn.Linear(config.hidden, width)

@@ -119,14 +119,33 @@ def fit_method(
         return Fitted(head, generator)
     for metrics in train_generator(method, config, generator, features, text, classes, seed):
         yield {f"generator/{name}": value for name, value in metrics.items()}
-    synthetic = synthesise(generator, text, classes.unseen, config.classifier.synthetic_per_class, seed)
-    retraining = retrain_head(config.classifier, features, synthetic, classes, old_head, seed)
+    retraining = retrain_by_generator(generator, config, features, text, classes, old_head, seed)
     return Fitted((yield from _prefixed("classifier", retraining)), generator)
 
 
 def has_row(method: Method, profile: Profile) -> bool:
     """Return whether the method depends on the profile and is defined under it; the published code has no critic."""
     return method in STRUCTURE or (method == "wgan" and profile != "released")
+
+
+def retrain_by_generator(
+    generator: Standardised,
+    config: MethodConfig,
+    features: Features,
+    text: Float[Tensor, "K E"],
+    classes: ClassTable,
+    old_head: LinearClassifier,
+    seed: int,
+) -> Generator[dict[str, float], None, LinearClassifier]:
+    """Retrain the head on real features of seen classes and what a fitted generator makes of the unseen names.
+
+    The unseen classes may be others than those that the generator was fitted beside.
+
+    Raises:
+        ValueError: if a feature has an unseen label.
+    """
+    synthetic = synthesise(generator, text, classes.unseen, config.classifier.synthetic_per_class, seed)
+    return (yield from retrain_head(config.classifier, features, synthetic, classes, old_head, seed))
 
 
 def build_generator(

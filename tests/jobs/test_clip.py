@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import shutil
@@ -9,8 +10,16 @@ import pytest
 import torch
 
 from jobs.clip import embed_names, encode_images, encode_texts, import_open_clip, load_clip
-from jobs.shapes_clip import SHAPES_TEMPLATES, ShapesClipConfig, contrast, seen_captions, seen_crops, train_shapes_clip
-from pading.shapes.classes import shapes_classes
+from jobs.shapes_clip import (
+    SHAPES_TEMPLATES,
+    ShapesClipConfig,
+    contrast,
+    known_captions,
+    known_classes,
+    known_crops,
+    train_shapes_clip,
+)
+from pading.shapes.classes import extra_classes, shapes_classes, world_names
 from pading.text.embeddings import TextEmbeddings, prompts_for
 
 TINY = ShapesClipConfig(
@@ -109,25 +118,33 @@ def test_training_twice_gives_the_same_weights_and_leaves_the_global_seed_alone(
 
 
 def test_no_crop_and_no_caption_shows_an_unseen_combination():
-    table, captions = shapes_classes(), seen_captions()
-    _, labels = seen_crops(TINY)
-    assert set(labels.tolist()) <= set(table.seen)
-    assert set(captions.whole_classes.tolist()) == set(table.seen)
+    table, captions = shapes_classes(), known_captions()
+    _, labels = known_crops(TINY)
+    assert set(labels.tolist()) <= {*table.seen, *extra_classes()}
+    assert set(captions.whole_classes.tolist()) == {*table.seen, *extra_classes()}
     unseen = [set(table.names[k].split()) for k in table.unseen]
     texts = captions.wholes + captions.words
     assert not [text for text in texts if any(words <= set(text.split()) for words in unseen)]
 
 
+def test_things_of_no_split_are_seen_and_read_as_often_as_seen_things():
+    _, labels = known_crops(dataclasses.replace(TINY, num_crops=1500))
+    counts = torch.bincount(labels, minlength=len(world_names())).double()
+    seen_things = [k for k in shapes_classes().seen if shapes_classes().is_thing[k]]
+    assert float(counts[list(extra_classes())].mean()) == pytest.approx(float(counts[seen_things].mean()), rel=0.3)
+    assert {"striped hexagon", "a hexagon"} <= {*known_captions().wholes, *known_captions().words}
+
+
 def test_a_caption_is_true_of_the_classes_that_have_its_word():
-    table, captions = shapes_classes(), seen_captions()
+    captions = known_captions()
     columns = {text: column for column, text in enumerate(captions.words)}
     for text, word in (("something striped", "striped"), ("a photo of a ring", "ring"), ("something blue", "blue")):
-        true_of = {table.names[k] for k in captions.is_true[:, columns[text]].nonzero()[:, 0].tolist()}
-        assert true_of == {name for name in table.names if word in name.split()}
+        true_of = {world_names()[k] for k in captions.is_true[:, columns[text]].nonzero()[:, 0].tolist()}
+        assert true_of == {name for name in world_names() if word in name.split()}
 
 
 def test_a_word_is_asked_unless_it_would_turn_the_name_into_an_unseen_one():
-    table, captions = shapes_classes(), seen_captions()
+    table, captions = shapes_classes(), known_captions()
     columns = {text: column for column, text in enumerate(captions.words)}
     assert "striped star" in {table.names[k] for k in table.unseen}
     striped_disc, plain_star, red_waves = (
@@ -138,13 +155,16 @@ def test_a_word_is_asked_unless_it_would_turn_the_name_into_an_unseen_one():
     assert captions.is_asked[striped_disc, columns["a ring"]]
     assert captions.is_asked[plain_star, columns["something dotted"]]
     assert captions.is_asked[red_waves, columns["a star"]]
-    seen = torch.tensor(table.seen)
-    assert captions.is_asked[seen][captions.is_true[seen]].all()
+    striped_hexagon = world_names().index("striped hexagon")
+    assert not captions.is_asked[striped_hexagon, columns["a star"]]
+    assert captions.is_asked[striped_disc, columns["a hexagon"]]
+    known = torch.tensor(known_classes())
+    assert captions.is_asked[known][captions.is_true[known]].all()
 
 
 def test_every_word_of_an_unseen_name_has_a_caption_of_its_own():
     table = shapes_classes()
-    said = {word for text in seen_captions().words for word in text.split()}
+    said = {word for text in known_captions().words for word in text.split()}
     assert {word for k in table.unseen for word in table.names[k].split()} <= said
 
 
@@ -176,7 +196,7 @@ def test_swapping_crops_or_captions_leaves_the_contrast_unchanged():
 
 def test_images_are_encoded_to_unit_vectors(folder: Path):
     clip = load_clip(f"local-dir:{folder}")
-    pixels, _ = seen_crops(TINY)
+    pixels, _ = known_crops(TINY)
     vectors = encode_images(clip, pixels[:4].float() / 255)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4))
     assert clip.image_px == TINY.crop_px

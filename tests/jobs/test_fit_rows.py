@@ -10,7 +10,7 @@ import pytest
 from jobs.__main__ import main
 from jobs.config import FitConfig, PipelineConfig
 from jobs.fit import planned_rows, profile_settings
-from jobs.predict import Predict, folder_of
+from jobs.model import row_of
 from jobs.presets import PRESETS
 from pading.config import override
 from pading.zeroshot.classifier import load_classifier
@@ -87,17 +87,14 @@ def test_rows_that_cannot_be_are_refused() -> None:
         FitConfig(profile_steps=-1)
 
 
-def test_predict_takes_the_first_profile_unless_asked_for_another() -> None:
+def test_a_model_is_of_the_first_profile_unless_another_is_asked_for() -> None:
     fitted = planned_rows(ALL)
-    command = Predict(photos=(), run_dir=Path("run"))
-    assert folder_of(command, fitted) == "pading-paper-seed0"
-    asked = Predict(photos=(), run_dir=Path("run"), profile="released", seed=4)
-    assert folder_of(asked, fitted) == "pading-released-seed4"
-    wrong = Predict(photos=(), run_dir=Path("run"), profile="released", method="supervised")
+    assert row_of(fitted, "pading", "", 0)["folder"] == "pading-paper-seed0"
+    assert row_of(fitted, "pading", "released", 4)["folder"] == "pading-released-seed4"
     with pytest.raises(
-        ValueError, match=r"no 'supervised' with seed 0 and profile 'released'; it has supervised \(paper, seed 0\)"
+        ValueError, match=r"no 'supervised' with seed 0 and profile 'released' .* there is supervised \(paper, seed 0\)"
     ):
-        folder_of(wrong, fitted)
+        row_of(fitted, "supervised", "released", 0)
 
 
 def test_every_method_of_the_table_can_be_asked_for() -> None:

@@ -48,6 +48,7 @@ class ReleasedGenerator(nn.Module):
         super().__init__()
         if width % config.heads:
             raise ValueError(f"feature width {width} is not a multiple of {config.heads} heads: choose other heads")
+        self.config, self.width = config, width
         self.text = nn.Linear(text_width, width)
         initialise_as_torch(self.text, randomness)
         self.primitives = nn.Parameter(torch.randn(config.num_primitives, width, generator=randomness))

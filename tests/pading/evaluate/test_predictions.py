@@ -13,6 +13,7 @@ from pading.evaluate.predictions import (
     as_half,
     from_row,
     read_predictions,
+    renumber_truth,
     to_row,
     write_predictions,
 )
@@ -186,3 +187,21 @@ def test_a_row_whose_bytes_do_not_fill_its_sizes_is_refused_even_with_a_right_ch
 def test_contradictory_predictions_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(random_prediction(0), **change)
+
+
+def test_renumbered_truth_has_the_same_pixels_and_a_class_without_number_becomes_unlabelled():
+    prediction = random_prediction(0, num_segments=4)  # of classes 0, 1, 2, 3
+    assert_same(renumber_truth(prediction, [0, 1, 2, 3]), prediction)
+    changed = renumber_truth(prediction, [5, -1, 0, -1])
+    assert [segment.class_index for segment in changed.segments] == [5, 0]
+    assert [segment.segment_id for segment in changed.segments] == [100, 102]
+    before, after = prediction.label_maps, changed.label_maps
+    assert after.dtype == np.uint16
+    for old, new in ((0, 0), (1, 1), (2, 0), (3, 2), (4, 0)):
+        assert (after[before == old] == new).all()
+    np.testing.assert_array_equal(changed.mask_logits, prediction.mask_logits)
+
+
+def test_a_class_that_has_no_entry_among_the_new_numbers_is_refused():
+    with pytest.raises(ValueError, match="has a class beyond the 2 that have new numbers"):
+        renumber_truth(random_prediction(0, num_segments=4), [0, 1])

@@ -3,18 +3,19 @@
 import numpy as np
 import pytest
 
-from pading.shapes.classes import SHAPES
+from pading.shapes.classes import EXTRA_SHAPES, SHAPES
 from pading.shapes.outlines import OUTLINES, REACH
 from tests.references.shapes_outlines import is_inside
 
+ALL = (*SHAPES, *EXTRA_SHAPES)
 GRID = np.linspace(-1.25, 1.25, 58, dtype=np.float32)
 
 
 def test_there_is_an_outline_for_every_shape():
-    assert set(OUTLINES) == set(SHAPES)
+    assert set(OUTLINES) == set(ALL)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", ALL)
 def test_inside_agrees_with_the_polygon(shape):
     x, y = np.meshgrid(GRID, GRID)
     value = OUTLINES[shape](x, y)
@@ -26,7 +27,7 @@ def test_inside_agrees_with_the_polygon(shape):
     assert 0.2 < expected.mean() < 0.5
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", ALL)
 def test_value_changes_no_faster_than_distance(shape):
     x, y = np.meshgrid(GRID, GRID)
     value = OUTLINES[shape](x, y)
@@ -35,7 +36,7 @@ def test_value_changes_no_faster_than_distance(shape):
     assert np.abs(np.diff(value, axis=1)).max() <= step * 1.001
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", ALL)
 def test_nothing_lies_beyond_reach(shape):
     angle = np.linspace(0, 2 * np.pi, 720, dtype=np.float32)
     assert OUTLINES[shape](REACH * np.cos(angle), REACH * np.sin(angle)).min() > 0

@@ -6,10 +6,10 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from pading.shapes.classes import shapes_classes
+from pading.shapes.classes import class_pool, extra_classes, named_class, shapes_classes
 from pading.shapes.layout import ShapesConfig, draw_layout, scene_generator
 from pading.shapes.painting import paint_thing
-from pading.shapes.scene import MIN_VISIBLE_PX, render_scene
+from pading.shapes.scene import MIN_VISIBLE_PX, render_scene, render_scene_of
 
 CONFIG = ShapesConfig(num_train=200, num_val=10)
 
@@ -116,3 +116,32 @@ def test_a_plain_thing_has_one_colour_where_its_label_is(scenes):
                 assert pixels.std(axis=0).max() < 32
                 num_plain += 1
     assert num_plain > 20
+
+
+def test_no_scene_of_a_split_shows_a_thing_of_no_split(scenes):
+    val = [render_scene(CONFIG, "val", index) for index in range(10)]
+    assert max(segment.class_index for scene in scenes + val for segment in scene.segments) < 33
+
+
+def test_a_scene_of_chosen_classes_shows_them_and_depends_on_its_arguments_alone():
+    wanted = [named_class("plain disc"), named_class("striped hexagon")]
+    scene = render_scene_of(CONFIG, wanted, "here", 1)
+    shown = {segment.class_index for segment in scene.segments}
+    assert wanted[1] in shown  # the last one stands in front
+    assert shown <= {*wanted, *class_pool(is_thing=False, is_seen=True)}
+    assert same(scene, render_scene_of(CONFIG, wanted, "here", 1))
+    assert not same(scene, render_scene_of(CONFIG, wanted, "here", 2))
+    assert not same(scene, render_scene_of(ShapesConfig(seed=1), wanted, "here", 1))
+
+
+def test_chosen_stuff_is_all_the_stuff_there_is():
+    wanted = [named_class("red planks"), named_class("checked heart")]
+    scene = render_scene_of(CONFIG, wanted)
+    assert {segment.class_index for segment in scene.segments} == set(wanted)
+
+
+@pytest.mark.parametrize("index", [-1, 45])
+def test_a_number_beyond_the_things_of_no_split_is_refused(index):
+    assert extra_classes()[-1] == 44
+    with pytest.raises(ValueError, match="the shapes world has 0 to 44"):
+        render_scene_of(CONFIG, [index])

@@ -1,16 +1,23 @@
 """The classes of the shapes world: their ids, their split, and what makes transfer possible at all."""
 
+import hashlib
 from collections import Counter
 
+import pytest
+
 from pading.shapes.classes import (
+    EXTRA_SHAPES,
     PATTERNS,
     SHAPES,
     UNSEEN_STUFF,
     UNSEEN_THINGS,
     class_parts,
     class_pool,
+    extra_classes,
+    named_class,
     shapes_classes,
     shapes_thing_classes,
+    world_names,
 )
 
 TABLE = shapes_classes()
@@ -58,3 +65,21 @@ def test_the_instance_table_is_the_things_seen_before_unseen_with_their_own_ids(
         (table.names[index], table.coco_ids[index]) for index in class_pool(is_thing=True)
     }
     assert all(things.is_thing)
+
+
+def test_the_table_is_what_it_was_before_things_of_no_split_were_drawn():
+    digest = hashlib.sha256(shapes_classes().to_json().encode()).hexdigest()
+    assert digest.startswith("a73b0147f9238a51")
+
+
+def test_things_of_no_split_are_known_shapes_with_every_pattern_numbered_after_the_table():
+    assert extra_classes() == tuple(range(33, 45))
+    assert world_names()[:33] == TABLE.names
+    assert {class_parts(index) for index in extra_classes()} == {(p, s) for p in PATTERNS for s in EXTRA_SHAPES}
+    assert named_class("striped hexagon") in extra_classes()
+    assert not set(EXTRA_SHAPES) & {word for name in TABLE.names for word in name.split()}
+
+
+def test_a_name_that_nothing_is_drawn_of_is_refused_with_those_that_are():
+    with pytest.raises(ValueError, match=r"has no 'striped dog'; it has plain disc, .*checked diamond"):
+        named_class("striped dog")

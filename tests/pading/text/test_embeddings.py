@@ -154,3 +154,25 @@ def test_names_that_cleaning_makes_one_are_reported():
 @pytest.mark.parametrize("table", [coco_panoptic_119_14(), coco_stuff_156_15()], ids=lambda table: table.name)
 def test_the_published_names_stay_distinct_when_cleaned(table: ClassTable):
     assert name_collisions(table.names) == ()
+
+
+def test_a_row_comes_last_and_goes_again():
+    pets = embeddings_of("cat", "dog")
+    row = TextEmbeddings(names=("cow",), templates=(), model="other", matrix=pets.matrix[:1])
+    more = pets.with_row(row)
+    assert more.names == ("cat", "dog", "cow")
+    np.testing.assert_array_equal(more.matrix, pets.matrix[[0, 1, 0]])
+    np.testing.assert_array_equal(more.without("cow").matrix, pets.matrix)
+    assert more.without("cat").names == ("dog", "cow")
+    np.testing.assert_array_equal(more.without("cat").matrix, pets.matrix[[1, 0]])
+
+
+def test_a_row_of_another_width_and_a_name_without_a_row_are_refused():
+    pets = embeddings_of("cat", "dog")
+    wide = TextEmbeddings(names=("cow",), templates=(), model="other", matrix=np.eye(5, dtype=np.float32)[:1])
+    with pytest.raises(ValueError, match=r"1 rows of width 5, the model's text embeddings are 4 wide"):
+        pets.with_row(wide)
+    with pytest.raises(ValueError, match="2 rows of width 4"):
+        pets.with_row(pets)
+    with pytest.raises(ValueError, match="no row 'cow'"):
+        pets.without("cow")
