@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,23 +17,30 @@ from pading.zeroshot.fit_generator import GeneratorFitConfig, Structure
 from pading.zeroshot.generator import PrimitiveGenerator
 from pading.zeroshot.sampling import draw_by_class
 
+Layout = Literal["row", "repeated", "sequence"]
+
 
 class PlainGenerator(nn.Module):
-    """Eq. (1)-(2) for one text and one noise a row."""
+    """Eq. (1)-(2) for one text and one noise a row.
 
-    def __init__(self, like: PrimitiveGenerator, is_repeated: bool) -> None:
+    Rows attend one by one: to primitives that are projected once ("row") or for each of them ("repeated", as decoders
+    in DETR's manner do, the released one included); or all rows together, as one sequence ("sequence").
+    """
+
+    def __init__(self, like: PrimitiveGenerator, layout: Layout) -> None:
         super().__init__()
-        self.heads, self.is_repeated = like.heads, is_repeated
+        self.heads, self.layout = like.heads, layout
         self.text, self.query, self.key = (copy.deepcopy(layer) for layer in (like.text, like.query, like.key))
         self.value, self.output = copy.deepcopy(like.value), copy.deepcopy(like.output)
         self.primitives = nn.Parameter(like.primitives.detach().clone())
 
     def forward(self, text: Tensor, noise: Tensor) -> Tensor:
         text = self.text(text)
-        if self.is_repeated:
-            queries, primitives = self.query(text).unsqueeze(1), self.primitives.repeat(len(text), 1, 1)
-        else:
-            queries, primitives = self.query(text).unsqueeze(0), self.primitives.unsqueeze(0)
+        queries, primitives = self.query(text).unsqueeze(1), self.primitives.unsqueeze(0)  # (N, 1, D), (1, P, D)
+        if self.layout == "repeated":
+            primitives = primitives.repeat(len(text), 1, 1)
+        elif self.layout == "sequence":
+            queries = queries.transpose(0, 1)
         query, key, value = (self.by_head(rows) for rows in (queries, self.key(primitives), self.value(primitives)))
         attention = torch.softmax(query @ key.transpose(2, 3) / math.sqrt(query.shape[3]), dim=3)
         attended = (attention @ value).transpose(1, 2).reshape(text.shape)
