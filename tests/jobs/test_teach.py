@@ -238,7 +238,10 @@ def test_vectors_from_a_file_teach_a_run_that_took_its_text_from_a_file(
         (["orb", "--thing", "--stuff"], "a class is one of them"),
         (["--forget", "striped star", "--id", "7"], "--forget takes no --thing"),
         (["orb", "--method", "supervised"], "method 'supervised' has no generator that could imagine a class"),
-        (["orb", "--method", "gmmn"], "no 'gmmn' with seed 0 was fitted; there is supervised (best, seed 0), pading (best, seed 0)"),
+        (
+            ["orb", "--method", "gmmn"],
+            "no 'gmmn' with seed 0 was fitted; there is supervised (best, seed 0), pading (best, seed 0)",
+        ),
         (["orb", "--id", "3"], "id 3 is that of 'dotted disc'"),
         (["orb", "--embedding", "nowhere.npy"], "nowhere.npy: no such text embedding file"),
     ],
