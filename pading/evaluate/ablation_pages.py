@@ -109,17 +109,16 @@ def _curve(report: dict[str, Any], table: dict[str, Any]) -> str:
 
 
 def _forest(report: dict[str, Any], table: dict[str, Any]) -> str:
-    """Return a chart of the steps from line to line, and one of all lines against each other reference."""
-    labels = [line["label"] for line in table["lines"]]
-    steps = "the line above"
+    """Return a chart of the steps from method to method, and one of all lines against each other reference."""
+    steps, whole = "the method that it adds to", table["lines"][-1]["label"]
     charts: dict[str, list[Difference]] = {steps: []}
-    for above, line in zip(("", *labels), table["lines"], strict=False):
+    for line in table["lines"]:
         for compared in line["comparisons"]:
             value, low, high = (compared["hm"][name] for name in ("difference", "low", "high"))
             if None in (value, low, high):
                 continue
             reference = compared["reference"]
-            is_step = reference == above and table["name"] == "rows"
+            is_step = reference != whole and table["name"] == "rows"
             label = f"{line['label']} against {reference}" if is_step else line["label"]
             text = f"{signed(value)} [{signed(low)}, {signed(high)}]"
             difference = Difference(label=label, value=value, low=low, high=high, text=text)

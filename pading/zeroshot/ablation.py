@@ -89,11 +89,22 @@ def variants_of(tables: Sequence[Table]) -> list[Variant]:
     return list(dict.fromkeys(line.variant for table in tables for line in table.lines))
 
 
+# The method that each one adds an ingredient to, or has another generator than.
+LESS: dict[Method, Method] = {
+    "projection": "supervised",
+    "gmmn": "projection",
+    "wgan": "gmmn",
+    "primitive": "gmmn",
+    "primitive+align": "primitive",
+    "pading": "primitive+align",
+}
+
+
 def _rows(settings: MethodConfig) -> Table:
-    """Every method; each line against the one above, which lacks one ingredient, and against the full method."""
+    """Every method; each line against the one that it adds to, and against the full method."""
     lines = []
-    for above, method in zip((None, *METHODS), METHODS, strict=False):
-        references = dict.fromkeys(label for label in (above, FULL) if label not in (None, method))
+    for method in METHODS:
+        references = dict.fromkeys(label for label in (LESS.get(method), FULL) if label not in (None, method))
         variant = Variant(method=method, settings=settings)
         lines.append(Line(label=method, variant=variant, references=tuple(map(str, references))))
     return Table(name="rows", title="Methods (PADing, Tab. 1)", lines=tuple(lines))

@@ -67,7 +67,7 @@ def scored(task: str, images=IMAGES, seed: int = 0) -> ImageScores:
 
 
 def reported(task: str, images, seed: int = 0) -> dict[str, float]:
-    tallies = [evaluate_image(image, [random_classifier(seed)], CLASSES, task, CONFIG)[0] for image in images]
+    tallies = [evaluate_image(image, [random_classifier(seed)], CLASSES, (task,), CONFIG)[0] for image in images]
     return metrics(ImageTally.total(tallies), CLASSES)
 
 
