@@ -105,6 +105,7 @@ def fit_interleaved(
         for group in adam.param_groups:
             group["lr"] = config.learning_rate * learning_rate_factor(step, schedule)
         rows = candidates[batch]
+        # The generator's step: one synthetic row for each object row.
         objects = rows[is_object[rows]]
         labels = real.labels[objects]
         synthetic = sample(generator, text[labels], noise)
@@ -123,6 +124,7 @@ def fit_interleaved(
             losses |= {name: config.structure_weight * value for name, value in terms.items()}
         loss = torch.stack(list(losses.values())).sum()
         _descend(adam, loss)
+        # The head's step, on the same images and on what the generator now makes of some unseen classes.
         chosen = unseen[torch.randperm(len(unseen), generator=choices, device=device)[: config.head.unseen_per_step]]
         with torch.no_grad():
             imagined = sample(generator, text[chosen], noise)
