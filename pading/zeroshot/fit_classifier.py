@@ -15,6 +15,7 @@ from torch import Tensor
 from pading.classes import ClassTable
 from pading.randomness import generator_for
 from pading.zeroshot.classifier import TEMPERATURE, CosineClassifier, LinearClassifier
+from pading.zeroshot.confidence import with_confidence_of
 from pading.zeroshot.descend_linear import descend_linear
 from pading.zeroshot.features import Features, require_only
 from pading.zeroshot.initialise import xavier_uniform
@@ -29,7 +30,9 @@ class ClassifierFitConfig:
     unseen_weight: float = 5.0  # PADing's code, panoptic
     no_object_weight: float = NO_OBJECT_WEIGHT
     synthetic_per_class: int = 500
-    steps: int = 1500
+    match_confidence: bool = True
+    """Scale the logits until the head is as sure of real seen rows as the old one (docs/decisions/0008)."""
+    steps: int = 1000  # a longer fit forgets unseen classes
     learning_rate: float = 1e-3
     weight_decay: float = 5e-4  # PADing's code
     real_rows: int = 256
@@ -70,7 +73,8 @@ def retrain_head(
     """Retrain the head on real seen, real no-object and synthetic unseen features; yield metrics, return the new head.
 
     The loss is a weighted cross-entropy over K + 1 outputs: 1 for seen classes, `unseen_weight` and `no_object_weight`
-    for the others, normalised by the sum of weights.
+    for the others, normalised by the sum of weights. With `match_confidence` all logits are multiplied by one factor in
+    the end, which changes no answer but how sure it is.
 
     Raises:
         ValueError: if a real feature has an unseen label, or a synthetic one a seen label.
@@ -93,6 +97,9 @@ def retrain_head(
         torch.cat([real.labels, synthetic.labels]),
         weights, rows, config.learning_rate, config.weight_decay, config.report_every,
     )  # fmt: skip
+    objects = real.embeddings[real.labels != classes.no_object]
+    if config.match_confidence and len(objects):
+        return with_confidence_of(silence_unseen(old_head, classes).to(device), classifier, objects)
     return classifier
 
 

@@ -38,11 +38,11 @@ class GeneratorFitConfig:
     root: bool = False
     bandwidths: tuple[float, ...] = BANDWIDTHS
     bandwidth_scale: BandwidthScale = "median"  # features carry the gain of their normalisation, the width does not
-    bandwidth_factor: float = 4.0  # on top of the scale
+    bandwidth_factor: float = 16.0  # on top of the scale
     structure_weight: float = 0.01  # lambda of eq. (7); PADing's code has 1e-4 to 1e-3, but divides by all pairs
     tau: float = TAU
     structure: StructureConfig = field(default_factory=StructureConfig)
-    steps: int = 1500
+    steps: int = 1000
     learning_rate: float = 1e-3
     schedule: Schedule = "cosine"  # of the learning rate; "step" multiplies it by 0.1 at each of MILESTONES
     draw: Literal["by_class", "by_image"] = "by_class"

@@ -21,7 +21,8 @@ class PrimitiveConfig:
     num_primitives: int = 400  # PADing, Sec. 4.1
     heads: int = 8  # PADing's code
     attention_temperature: float = 100.0  # 1 is the usual attention; see PrimitiveGenerator
-    dropout: float = 0.0  # none in eq. (2); PADing's code has 0.1, for the semantic task 0.3
+    hidden: int = 256  # width of a hidden layer before the output; 0: none, the linear layer of eq. (2) alone
+    dropout: float = 0.4  # none in eq. (2); PADing's code has 0.1, for the semantic task 0.3
 
     def __post_init__(self) -> None:
         if self.num_primitives < 1 or self.heads < 1 or self.attention_temperature <= 0:
@@ -29,8 +30,10 @@ class PrimitiveConfig:
                 f"{self.num_primitives} primitives, {self.heads} heads, attention temperature "
                 f"{self.attention_temperature}: all must be positive"
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}: it is a probability below 1")
+        if self.hidden < 0 or not 0 <= self.dropout < 1:
+            raise ValueError(
+                f"hidden width {self.hidden} and dropout {self.dropout}: not negative, and a probability below 1"
+            )
 
 
 class PrimitiveGenerator(nn.Module):
@@ -39,8 +42,10 @@ class PrimitiveGenerator(nn.Module):
     One multi-head block whose heads are concatenated; the primitives P are learned and do not attend to one another.
     Text and primitives alone decide the attention, so it is computed once a class, not once a sample.
 
-    Dropout before the output layer widens the samples, as the released generator's does; real features of new images
-    spread more than those of the images that the segmenter was trained on. Its mask is read from a second half of Z.
+    With a hidden layer, w_1 is two linear layers with a leaky ReLU between them: one linear layer gives every class the
+    same spread. Dropout before the last layer widens the samples, as the released generator's does; real features of
+    new images spread more than those of the images that the segmenter was trained on. Its mask is read from a second
+    part of Z. What both are worth is in docs/decisions/0008.
 
     Attention logits are divided by a temperature besides the usual square root of the width. Sharp attention lets each
     seen class have primitives of its own, which is memory: unseen classes then get mixtures that mean nothing
@@ -51,7 +56,8 @@ class PrimitiveGenerator(nn.Module):
         super().__init__()
         if width % config.heads:
             raise ValueError(f"feature width {width} is not a multiple of {config.heads} heads: choose other heads")
-        self.noise_width = 2 * width if config.dropout else width
+        before_output = config.hidden or width
+        self.noise_width = width + (before_output if config.dropout else 0)
         self.config, self.width, self.dropout = config, width, config.dropout
         self.heads = config.heads
         self.attention_scale = (width // config.heads) ** -0.5 / config.attention_temperature
@@ -60,7 +66,8 @@ class PrimitiveGenerator(nn.Module):
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
+        self.hidden = nn.Linear(width, config.hidden) if config.hidden else None
+        self.output = nn.Linear(before_output, width)
         initialise_linear(self, randomness)
 
     def forward(self, text: Float[Tensor, "K E"], noise: Float[Tensor, "K N D"]) -> Float[Tensor, "K N D"]:
@@ -71,8 +78,10 @@ class PrimitiveGenerator(nn.Module):
             query, key, self._split(self.value(self.primitives)), scale=self.attention_scale
         )
         assembled = text + attended.transpose(1, 2).flatten(2).squeeze(0)  # (K, D)
-        noisy = drop(assembled.unsqueeze(1) + noise[..., : self.width], noise[..., self.width :], self.dropout)
-        synthetic: Tensor = self.output(noisy)
+        rows = assembled.unsqueeze(1) + noise[..., : self.width]
+        if self.hidden is not None:
+            rows = F.leaky_relu(self.hidden(rows), 0.2)
+        synthetic: Tensor = self.output(drop(rows, noise[..., self.width :], self.dropout))
         return synthetic
 
     def responses(self, text: Float[Tensor, "K E"]) -> Float[Tensor, "K heads P"]:

@@ -20,7 +20,7 @@ class GmmnConfig:
     """Shape of the network."""
 
     hidden: int = 256  # ZS3's code
-    dropout: float = 0.0  # 0.4 in PADing's copy, 0.5 in ZS3; none, as in eq. (2) of the primitives it is compared with
+    dropout: float = 0.4  # PADing's copy; 0.5 in ZS3
     noise: Literal["gaussian", "uniform"] = "gaussian"  # uniform on [0, 1) in ZS3
     bias: float = 0.0  # of both layers at the start; 0.01 in PADing's copy
 

@@ -35,6 +35,7 @@ def paper() -> MethodConfig:
             num_primitives=400,  # Sec. 4.1
             heads=8,  # "several" in print; the code's number
             attention_temperature=1.0,  # eq. (1): an ordinary softmax
+            hidden=0,  # w_1 of eq. (2) is one linear layer
             dropout=0.0,  # none in eq. (2), in which noise comes once
         ),
         gmmn=GmmnConfig(  # no setting of this row is in print: ZS3's
@@ -68,6 +69,7 @@ def paper() -> MethodConfig:
             schedule="step",  # the code's
         ),
         classifier=ClassifierFitConfig(
+            match_confidence=False,  # ours
             steps=PAPER_STEPS,  # Algorithm 1: after the generator. The rest is ours, print has the weights of neither
             unseen_weight=5.0,  # the code's, panoptic
         ),

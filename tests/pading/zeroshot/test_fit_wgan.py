@@ -18,7 +18,7 @@ CONFIG = WganConfig(hidden=64, critic_steps=2)
 def fit(config=CONFIG, schedule=SCHEDULE, seed=0, world=None):
     world = world or world_of_combinations()
     randomness = generator_for(seed, "weights")
-    generator = Standardised(Gmmn(GmmnConfig(hidden=64), TEXT_WIDTH, WIDTH, randomness), world.text)
+    generator = Standardised(Gmmn(GmmnConfig(hidden=64, dropout=0.0), TEXT_WIDTH, WIDTH, randomness), world.text)
     metrics = list(fit_wgan(generator, config, schedule, world.train, world.text, world.classes, seed))
     return generator, metrics
 

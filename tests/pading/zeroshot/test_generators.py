@@ -12,7 +12,9 @@ def build(kind, seed=0):
     randomness = generator_for(seed, "test")
     if kind == "gmmn":
         return Gmmn(GmmnConfig(hidden=10, dropout=0.0), 5, 8, randomness)
-    return PrimitiveGenerator(PrimitiveConfig(dropout=0.0, num_primitives=7, heads=2), 5, 8, randomness)
+    hidden = 10 if kind == "deep" else 0
+    config = PrimitiveConfig(hidden=hidden, dropout=0.0, num_primitives=7, heads=2)
+    return PrimitiveGenerator(config, 5, 8, randomness)
 
 
 def inputs():
@@ -22,7 +24,7 @@ def inputs():
 
 @pytest.mark.parametrize("temperature", [1.0, 7.0])
 def test_primitive_generator_equals_the_literal_equations(temperature):
-    config = PrimitiveConfig(dropout=0.0, num_primitives=7, heads=2, attention_temperature=temperature)
+    config = PrimitiveConfig(hidden=0, dropout=0.0, num_primitives=7, heads=2, attention_temperature=temperature)
     generator = PrimitiveGenerator(config, 5, 8, generator_for(0, "test")).double()
     torch.nn.init.normal_(generator.query.bias, generator=generator_for(2))  # zero biases would hide a missing one
     text, noise = inputs()
@@ -43,6 +45,19 @@ def test_responses_are_the_weights_by_which_features_are_put_together():
     torch.testing.assert_close(generator(text, noise), expected)
 
 
+def test_a_hidden_layer_stands_between_what_is_assembled_and_the_output():
+    plain, deep = build("primitive").double(), build("deep").double()
+    deep.load_state_dict(
+        plain.state_dict()
+        | {name: value for name, value in deep.state_dict().items() if "put" in name or "hidden" in name}
+    )
+    text, noise = inputs()
+    plain.output = torch.nn.Identity()
+    hidden = deep.hidden.weight @ plain(text, noise)[2, 3] + deep.hidden.bias
+    expected = deep.output.weight @ torch.where(hidden > 0, hidden, 0.2 * hidden) + deep.output.bias
+    torch.testing.assert_close(deep(text, noise)[2, 3], expected)
+
+
 def test_gmmn_equals_its_two_layers_row_by_row():
     generator = build("gmmn").double()
     text, noise = inputs()
@@ -51,14 +66,14 @@ def test_gmmn_equals_its_two_layers_row_by_row():
     torch.testing.assert_close(generator(text, noise)[2, 3], expected)
 
 
-@pytest.mark.parametrize("kind", ["primitive", "gmmn"])
+@pytest.mark.parametrize("kind", ["primitive", "deep", "gmmn"])
 def test_samples_depend_on_their_own_class_and_noise_only(kind):
     generator = build(kind).double()
     text, noise = inputs()
     torch.testing.assert_close(generator(text[1:2], noise[1:2, 2:3]), generator(text, noise)[1:2, 2:3])
 
 
-@pytest.mark.parametrize("kind", ["primitive", "gmmn"])
+@pytest.mark.parametrize("kind", ["primitive", "deep", "gmmn"])
 def test_every_parameter_gets_a_gradient(kind):
     generator = build(kind)
     text, noise = (value.float() for value in inputs())
@@ -67,7 +82,7 @@ def test_every_parameter_gets_a_gradient(kind):
     assert {name for name, p in generator.named_parameters() if p.grad.abs().sum() < 1e-3} <= {"key.bias"}
 
 
-@pytest.mark.parametrize("kind", ["primitive", "gmmn"])
+@pytest.mark.parametrize("kind", ["primitive", "deep", "gmmn"])
 def test_first_weights_depend_on_the_generator_alone(kind):
     first, second, other = (build(kind, seed).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -77,6 +92,8 @@ def test_first_weights_depend_on_the_generator_alone(kind):
 def test_impossible_shapes_are_refused():
     with pytest.raises(ValueError, match="0 primitives"):
         PrimitiveConfig(num_primitives=0)
+    with pytest.raises(ValueError, match="hidden width -1"):
+        PrimitiveConfig(hidden=-1)
     with pytest.raises(ValueError, match="hidden width 0"):
         GmmnConfig(hidden=0)
     with pytest.raises(ValueError, match="width 8 is not a multiple of 3 heads"):
@@ -95,9 +112,10 @@ def test_dropout_zeroes_the_asked_share_and_keeps_the_mean():
     "generator",
     [
         Gmmn(GmmnConfig(hidden=10, dropout=0.4), 5, 8, generator_for(0)),
-        PrimitiveGenerator(PrimitiveConfig(dropout=0.3, num_primitives=7, heads=2), 5, 8, generator_for(0)),
+        PrimitiveGenerator(PrimitiveConfig(hidden=0, num_primitives=7, heads=2), 5, 8, generator_for(0)),
+        PrimitiveGenerator(PrimitiveConfig(hidden=10, num_primitives=7, heads=2), 5, 8, generator_for(0)),
     ],
-    ids=["gmmn", "primitive"],
+    ids=["gmmn", "primitive", "deep"],
 )
 def test_with_dropout_a_sample_is_still_a_function_of_its_text_and_noise(generator):
     text = torch.randn(3, 5, generator=generator_for(1))
@@ -115,9 +133,9 @@ def test_a_dropout_that_is_no_probability_is_refused(config):
 
 
 def test_uniform_noise_is_the_gaussian_one_through_its_distribution_function():
-    config = GmmnConfig(hidden=10, noise="uniform")
+    config = GmmnConfig(hidden=10, dropout=0.0, noise="uniform")
     generator = Gmmn(config, 5, 8, generator_for(0, "test")).double()
-    plain = Gmmn(GmmnConfig(hidden=10), 5, 8, generator_for(0, "test")).double()
+    plain = Gmmn(GmmnConfig(hidden=10, dropout=0.0), 5, 8, generator_for(0, "test")).double()
     text, noise = inputs()
     uniform = torch.distributions.Normal(0.0, 1.0).cdf(noise)
     assert 0 < uniform.min() < uniform.max() < 1

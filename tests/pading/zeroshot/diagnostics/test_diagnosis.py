@@ -11,7 +11,16 @@ from pading.zeroshot.features import split_by_image
 from pading.zeroshot.methods import Fitted, MethodConfig, finish, fit_method
 from tests.references.zeroshot_world import World, world_of_combinations
 
-CONFIG = override(MethodConfig(), {"generator.steps": 150, "classifier.steps": 150, "primitive.num_primitives": 20})
+CONFIG = override(
+    MethodConfig(),
+    {
+        "generator.steps": 150,
+        "classifier.steps": 150,
+        "primitive.num_primitives": 20,
+        "primitive.hidden": 0,
+        "primitive.dropout": 0.0,
+    },
+)
 WORLD = world_of_combinations()
 
 
