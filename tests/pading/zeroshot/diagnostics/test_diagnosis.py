@@ -19,6 +19,7 @@ CONFIG = override(
         "primitive.num_primitives": 20,
         "primitive.hidden": 0,
         "primitive.dropout": 0.0,
+        "gmmn.dropout": 0.0,
     },
 )
 WORLD = world_of_combinations()
