@@ -41,7 +41,7 @@ def test_a_run_is_looked_into_and_its_mlflow_run_has_the_page(copied_run: Path) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "projection"], "'projection' has no generator to look into; choose one of gmmn, primitive"),
+        (["--method", "projection"], "'projection' has no generator to look into; choose one of gmmn, wgan, primitive"),
         (["--seed", "7"], "no 'pading' with seed 7 was fitted; there is supervised (best, seed 0)"),
         (["--images", "0"], "--images is 0: look at one image at least"),
     ],

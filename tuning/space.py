@@ -20,6 +20,6 @@ def pading_space() -> dict[str, Any]:
         "primitive.num_primitives": tune.choice([50, 100, 200, 400, 800]),
         "generator.structure_weight": tune.loguniform(1e-3, 0.3),
         "generator.tau": tune.loguniform(0.03, 0.5),
-        "generator.bandwidth_factor": tune.loguniform(1.0, 16.0),
+        "generator.bandwidth_factor": tune.loguniform(2.0, 64.0),
         "classifier.unseen_weight": tune.loguniform(2.5, 20.0),
     }

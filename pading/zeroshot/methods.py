@@ -53,7 +53,7 @@ STRUCTURE: dict[str, Structure] = {
     "primitive+align": "features",
     "pading": "related",
 }
-GENERATIVE = ("wgan", *STRUCTURE)  # methods that have a generator
+GENERATIVE = tuple(method for method in METHODS if method == "wgan" or method in STRUCTURE)  # they have a generator
 
 Result = TypeVar("Result")
 
