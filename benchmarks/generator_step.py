@@ -105,9 +105,9 @@ class World:
         self, who: Literal["ours"] | Layout, structure: Structure, config: GeneratorFitConfig
     ) -> tuple[nn.Module, Iterator[dict[str, float]]]:
         """Return a generator with the weights that all have, and its fit, which yields after every report's steps."""
-        model = PrimitiveGenerator(
-            PrimitiveConfig(attention_temperature=1.0), TEXT_WIDTH, WIDTH, generator_for(SEED, "generator weights")
-        ).to(self.features.embeddings.device)
+        form = PrimitiveConfig(attention_temperature=1.0, hidden=0, dropout=0.0)  # eq. (1)-(2)
+        model = PrimitiveGenerator(form, TEXT_WIDTH, WIDTH, generator_for(SEED, "generator weights"))
+        model = model.to(self.features.embeddings.device)
         if who == "ours":
             return model, fit_generator(model, structure, config, self.features, self.text, self.classes, SEED)
         plain = PlainGenerator(model, who)
