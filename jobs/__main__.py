@@ -1,9 +1,10 @@
 """The command line: `pading VERB [PRESET] [--run-dir DIR] [flags]`; flags are fields of the preset's configuration."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -22,6 +23,14 @@ from jobs.teach import Teach, teach
 
 DEFAULT_PRESET = "shapes"
 STAGE_VERBS = ("verify", "shapes", "shard", "embed", "pretrain", "cache", "sweep", "fit", "evaluate", "leaderboard")
+# Verbs that take no preset's configuration: what is asked, and what is done.
+COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
+    "predict": (Predict, predict),
+    "teach": (Teach, teach),
+    "diagnose": (Diagnose, diagnose),
+    "draw": (Draw, draw),
+    "export": (Export, export),
+}
 HELP = f"""usage: pading VERB [PRESET] [--run-dir DIR] [flags]
 
 verbs
@@ -65,24 +74,12 @@ def main(arguments: list[str] | None = None) -> int:
         say(HELP)
         return 0 if arguments else 2
     verb, rest = arguments[0], arguments[1:]
-    if verb == "predict":
-        command = tyro.cli(Predict, args=rest, prog="pading predict", description=predict.__doc__)
-        return exit_code(lambda: predict(command), trace=None)
-    if verb == "teach":
-        lesson = tyro.cli(Teach, args=rest, prog="pading teach", description=teach.__doc__)
-        return exit_code(lambda: teach(lesson), trace=None)
-    if verb == "draw":
-        wish = tyro.cli(Draw, args=rest, prog="pading draw", description=draw.__doc__)
-        return exit_code(lambda: draw(wish), trace=None)
-    if verb == "diagnose":
-        asked = tyro.cli(Diagnose, args=rest, prog="pading diagnose", description=diagnose.__doc__)
-        return exit_code(lambda: diagnose(asked), trace=None)
-    if verb == "export":
-        chosen = tyro.cli(Export, args=rest, prog="pading export", description=export.__doc__)
-        return exit_code(lambda: export(chosen), trace=None)
+    if verb in COMMANDS:
+        form, work = COMMANDS[verb]
+        command = tyro.cli(form, args=rest, prog=f"pading {verb}", description=work.__doc__)
+        return exit_code(lambda: work(command), trace=None)
     if verb not in ("run", "ablate", *STAGE_VERBS):
-        verbs = ", ".join(("run", *STAGE_VERBS, "ablate", "predict", "teach", "diagnose", "draw", "export"))
-        complain(f"error: no verb {verb!r}; choose one of {verbs}")
+        complain(f"error: no verb {verb!r}; choose one of {', '.join(('run', *STAGE_VERBS, 'ablate', *COMMANDS))}")
         return 2
     preset = DEFAULT_PRESET
     if rest and not rest[0].startswith("-"):
