@@ -143,7 +143,12 @@ def _embed(model: Model, name: str, file: str) -> TextEmbeddings:
 def _retrained(
     model: Model, generator: Standardised, classes: ClassTable, embeddings: TextEmbeddings
 ) -> LinearClassifier:
-    """Return the classifier of a class table, fitted as the model's own was."""
+    """Return the classifier of a class table, fitted as the model's own was.
+
+    A class that the run did not know is modest: with the weight of the run's unseen classes, which the score is to
+    count, it would take seen classes over that are much like it.
+    """
+    taught = [row for row in classes.unseen if classes.names[row] not in model.cached_classes.names]
     features = read_features(feature_files(model.run_dir()))
     head = load_segmenter(model.segmenter).class_head
     return finish(
@@ -155,5 +160,6 @@ def _retrained(
             classes,
             carry_head(LinearClassifier(head.weight, head.bias), model.cached_classes, classes),
             model.config.seed,
+            modest=taught,
         )
     )
