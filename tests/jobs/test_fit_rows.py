@@ -66,14 +66,16 @@ def test_the_released_profile_follows_the_task_and_the_segmenters_queries() -> N
     assert settings.head.queries_per_image == 33
 
 
-@pytest.mark.parametrize("name", ["shapes", "coco-mini", "coco-panoptic"])
+@pytest.mark.parametrize("name", ["coco-mini", "coco-panoptic"])
 def test_presets_fit_best_and_give_published_profiles_their_published_budget(name: str) -> None:
     config = PRESETS[name]()
     assert config.fit.profiles == ("best",)
     assert profile_settings(config, "released", BEST).released.steps == 20_000
 
 
-def test_the_smallest_preset_cuts_every_profile_short() -> None:
+def test_the_demo_gives_published_profiles_more_than_best_and_the_smallest_preset_as_little() -> None:
+    config = PRESETS["shapes"]()
+    assert profile_settings(config, "paper", BEST).generator.steps == 5 * config.method.generator.steps
     config = PRESETS["smoke"]()
     assert config.fit.profile_steps == config.method.generator.steps == config.method.classifier.steps
 
