@@ -7,23 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import ray
 import torch
 
 from cluster.storage import RunDir, write_json, written_whole
-from jobs.cache import feature_files
-from jobs.embed import read_embeddings
 from jobs.failures import root_cause
+from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress, complain
-from jobs.shard import shard_classes
-from pading.classes import ClassTable
 from pading.config import to_plain
 from pading.data.errors import DataError
-from pading.segmenter.weights import load_segmenter
 from pading.zeroshot.ablation import Variant
-from pading.zeroshot.classifier import CONFIG_NAME, LinearClassifier, save_classifier
-from pading.zeroshot.features import Features, read_features
+from pading.zeroshot.classifier import CONFIG_NAME, save_classifier
+from pading.zeroshot.fit_inputs import FitInputs
 from pading.zeroshot.methods import finish, fit_method
 
 SCHEMA_VERSION = 1
@@ -65,19 +60,6 @@ class Fit:
             ) from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class FitInputs:
-    """What all fits share, as arrays that the object store hands out without a copy."""
-
-    embeddings: np.ndarray  # float32 (N, D)
-    labels: np.ndarray  # int64 (N,)
-    image_ids: np.ndarray  # int64 (N,)
-    text: np.ndarray  # float32 (K, E)
-    head_weight: np.ndarray  # float32 (K+1, D)
-    head_bias: np.ndarray  # float32 (K+1,)
-    classes: ClassTable
-
-
 def planned_fits(
     variants: Sequence[Variant], seeds: Sequence[int], inputs: Mapping[str, str], folder: Path
 ) -> list[Fit]:
@@ -96,7 +78,7 @@ def fit_missing(run_dir: RunDir, fits: Sequence[Fit]) -> dict[Fit, str]:
     missing = [fit for fit in fits if not fit.is_done]
     if not missing:
         return {}
-    inputs = ray.put(_read_inputs(run_dir))
+    inputs = ray.put(read_fit_inputs(run_dir))
     pending = {_fit_one.remote(inputs, fit): fit for fit in missing}
     progress, failures, waiting = Progress("fits", len(missing)), dict[Fit, str](), list(pending)
     while waiting:
@@ -112,20 +94,6 @@ def fit_missing(run_dir: RunDir, fits: Sequence[Fit]) -> dict[Fit, str]:
     return failures
 
 
-def _read_inputs(run_dir: RunDir) -> FitInputs:
-    features = read_features(feature_files(run_dir))
-    head = load_segmenter(run_dir.artefact("segmenter")).class_head
-    return FitInputs(
-        embeddings=features.embeddings.numpy(),
-        labels=features.labels.numpy(),
-        image_ids=features.image_ids.numpy(),
-        text=read_embeddings(run_dir).matrix,
-        head_weight=head.weight.detach().numpy(),
-        head_bias=head.bias.detach().numpy(),
-        classes=shard_classes(run_dir),
-    )
-
-
 @ray.remote(num_cpus=1)
 def _fit_one(inputs: FitInputs, fit: Fit) -> None:
     fit_and_keep(inputs, fit)
@@ -139,15 +107,9 @@ def fit_and_keep(inputs: FitInputs, fit: Fit) -> None:
     """
     torch.set_num_threads(1)
     start, start_cpu = time.monotonic(), time.process_time()
-    # The store's arrays are read-only and torch wants to be able to write, so the vectors are copied.
-    features = Features(torch.tensor(inputs.embeddings), torch.tensor(inputs.labels), torch.tensor(inputs.image_ids))
-    head = LinearClassifier(torch.tensor(inputs.head_weight), torch.tensor(inputs.head_bias))
+    features, text, head = inputs.tensors()
     variant = fit.variant
-    fitted = finish(
-        fit_method(
-            variant.method, variant.settings, features, torch.tensor(inputs.text), inputs.classes, head, fit.seed
-        )
-    )
+    fitted = finish(fit_method(variant.method, variant.settings, features, text, inputs.classes, head, fit.seed))
     with torch.no_grad():
         if fitted.classifier(features.embeddings).softmax(dim=1).isnan().any():  # a silenced class has -inf: no matter
             raise ValueError("the fit diverged: its classifier gives no probabilities; lower the learning rate")

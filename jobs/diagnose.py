@@ -14,12 +14,12 @@ import torch
 import tyro
 
 from cluster.storage import Manifest, RunDir, write_json, written_whole
-from jobs.cache import feature_files, prediction_files
+from jobs.cache import prediction_files
 from jobs.config import PipelineConfig, read_config
 from jobs.diagnosis_page import diagnosis_page, sentences
-from jobs.embed import read_embeddings
 from jobs.evaluate import ROWS
 from jobs.fit import fitted_rows, fitted_settings
+from jobs.fit_inputs import read_fit_inputs
 from jobs.leaderboard import record_row, tracker_of
 from jobs.model import row_of
 from jobs.progress import say
@@ -27,10 +27,9 @@ from jobs.shard import shard_classes
 from pading.evaluate.leaderboard import write_whole
 from pading.evaluate.matched import all_matched_queries
 from pading.evaluate.predictions import ImagePrediction, read_predictions
-from pading.segmenter.weights import load_segmenter
-from pading.zeroshot.classifier import LinearClassifier, load_classifier
+from pading.zeroshot.classifier import load_classifier
 from pading.zeroshot.diagnostics.diagnosis import look_into
-from pading.zeroshot.features import Features, read_features, split_by_image
+from pading.zeroshot.features import split_by_image
 from pading.zeroshot.generator_files import load_generator
 from pading.zeroshot.methods import GENERATIVE, Fitted, Method, finish, fit_method
 
@@ -71,14 +70,15 @@ def diagnose(command: Diagnose) -> None:
     row = _row_asked_for(run_dir, command)
     say(f"fit {row['folder']} again, with four fifths of the training images")
     fitted = saved_fit(run_dir, row)
-    features = read_features(feature_files(run_dir))
+    features, text, head = read_fit_inputs(run_dir).tensors()
     rest, held_out = split_by_image(features, HELD_OUT_SHARE, command.seed)
-    without = _fit(run_dir, row, rest)
+    settings = fitted_settings(run_dir, row["profile"])
+    torch.set_num_threads(1)  # thousands of tiny operations: a second thread only waits
+    without = finish(fit_method(row["method"], settings, rest, text, classes, head, row["seed"]))
     say(f"  compare with {len(held_out)} held-out features and the queries of up to {command.images} val images")
     val = all_matched_queries(islice(_predictions(run_dir), command.images))
     if not len(val):
         say("  warning: no query covers a true segment of these images by more than half; the segmenter is too weak")
-    text = torch.from_numpy(read_embeddings(run_dir).matrix)
     diagnosis = look_into(fitted, without, held_out, val, text, classes, command.seed)
     folder = run_dir.artefact(FOLDER) / row["folder"]
     folder.parent.mkdir(exist_ok=True)
@@ -103,15 +103,6 @@ def saved_fit(run_dir: RunDir, row: dict[str, Any]) -> Fitted:
     """Return classifier and generator of a row, as the stage `fit` left them."""
     folder = run_dir.artefact("classifiers") / row["folder"]
     return Fitted(load_classifier(folder), load_generator(folder))
-
-
-def _fit(run_dir: RunDir, row: dict[str, Any], features: Features) -> Fitted:
-    torch.set_num_threads(1)  # thousands of tiny operations: a second thread only waits
-    head = load_segmenter(run_dir.artefact("segmenter")).class_head
-    text = torch.from_numpy(read_embeddings(run_dir).matrix)
-    settings, classes = fitted_settings(run_dir, row["profile"]), shard_classes(run_dir)
-    old_head = LinearClassifier(head.weight, head.bias)
-    return finish(fit_method(row["method"], settings, features, text, classes, old_head, row["seed"]))
 
 
 def _row_asked_for(run_dir: RunDir, command: Diagnose) -> dict[str, Any]:

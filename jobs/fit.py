@@ -9,16 +9,13 @@ import torch
 
 from cluster.session import connect
 from cluster.storage import RunDir, write_json
-from jobs.cache import feature_files
 from jobs.config import PipelineConfig
-from jobs.embed import read_embeddings
+from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress
-from jobs.shard import shard_classes
 from jobs.sweep import winning_method
 from pading.config import from_plain, override, to_plain
-from pading.segmenter.weights import load_segmenter
-from pading.zeroshot.classifier import LinearClassifier, save_classifier
-from pading.zeroshot.features import read_features
+from pading.zeroshot.classifier import save_classifier
+from pading.zeroshot.fit_inputs import FitInputs
 from pading.zeroshot.generator_files import save_generator
 from pading.zeroshot.methods import GENERATIVE, Method, MethodConfig, Profile, finish, fit_method, has_row
 from pading.zeroshot.profiles import profile_config, with_steps
@@ -32,9 +29,10 @@ def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]
     best = override(winning_method(config, run_dir), {"profile": "best"})
     settings = {profile: profile_settings(config, profile, best) for profile in config.fit.profiles}
     rows = planned_rows(config)
+    inputs = ray.put(read_fit_inputs(run_dir))
     pending = {
         _fit_one.remote(
-            row["method"], settings[row["profile"]], row["seed"], run_dir, (folder / row["folder"]).resolve()
+            row["method"], settings[row["profile"]], row["seed"], inputs, (folder / row["folder"]).resolve()
         ): row
         for row in rows
     }
@@ -89,20 +87,15 @@ def fitted_settings(run_dir: RunDir, profile: Profile) -> MethodConfig:
 
 
 @ray.remote(num_cpus=1)
-def _fit_one(method: Method, settings: MethodConfig, seed: int, run_dir: RunDir, folder: Path) -> None:
+def _fit_one(method: Method, settings: MethodConfig, seed: int, inputs: FitInputs, folder: Path) -> None:
+    fit_and_save(method, settings, seed, inputs, folder)
+
+
+def fit_and_save(method: Method, settings: MethodConfig, seed: int, inputs: FitInputs, folder: Path) -> None:
+    """Fit one row and write its classifier, and the generator if it has one."""
     torch.set_num_threads(1)
-    head = load_segmenter(run_dir.artefact("segmenter")).class_head
-    fitted = finish(
-        fit_method(
-            method,
-            settings,
-            read_features(feature_files(run_dir)),
-            torch.from_numpy(read_embeddings(run_dir).matrix),
-            shard_classes(run_dir),
-            LinearClassifier(head.weight, head.bias),
-            seed,
-        )
-    )
+    features, text, head = inputs.tensors()
+    fitted = finish(fit_method(method, settings, features, text, inputs.classes, head, seed))
     save_classifier(folder, fitted.classifier)
     if fitted.generator is not None:
         save_generator(folder, fitted.generator)

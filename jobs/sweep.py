@@ -6,14 +6,10 @@ from typing import Any
 
 from cluster.session import connect
 from cluster.storage import RunDir, write_json
-from jobs.cache import feature_files
 from jobs.config import PipelineConfig
-from jobs.embed import read_embeddings
+from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress, say
-from jobs.shard import shard_classes
 from pading.config import override
-from pading.segmenter.weights import load_segmenter
-from pading.zeroshot.features import read_features
 from pading.zeroshot.methods import MethodConfig
 from tuning.space import current_point, pading_space
 from tuning.sweep import sweep, winner
@@ -25,16 +21,8 @@ BEST, TRIALS = "best.json", "trials.json"
 def search(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
     """Write every trial and the winner's settings; the default settings compete as a trial of their own."""
     connect()
-    features = read_features(feature_files(run_dir))
-    head = load_segmenter(run_dir.artefact("segmenter")).class_head
     inputs = TrialInputs(
-        embeddings=features.embeddings.numpy(),
-        labels=features.labels.numpy(),
-        image_ids=features.image_ids.numpy(),
-        text=read_embeddings(run_dir).matrix,
-        head_weight=head.weight.detach().numpy(),
-        head_bias=head.bias.detach().numpy(),
-        classes=shard_classes(run_dir),
+        cached=read_fit_inputs(run_dir),
         config=config.method,
         holdout_fraction=config.sweep.holdout_fraction,
         holdouts=config.sweep.holdouts,

@@ -5,14 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
-
-from pading.classes import ClassTable
 from pading.config import override
 from pading.randomness import derive_seed
-from pading.zeroshot.classifier import LinearClassifier
-from pading.zeroshot.features import Features, split_by_image
+from pading.zeroshot.features import split_by_image
+from pading.zeroshot.fit_inputs import FitInputs
 from pading.zeroshot.methods import MethodConfig
 from pading.zeroshot.pseudo_unseen import hold_out_classes, pseudo_unseen_score
 
@@ -23,15 +19,9 @@ SCORED_SHARE = 0.25  # of the images: never fitted on, in any trial
 
 @dataclass(frozen=True, kw_only=True)
 class TrialInputs:
-    """What all trials of a sweep share, as arrays that the object store hands out without a copy."""
+    """What all trials of a sweep share."""
 
-    embeddings: np.ndarray  # float32 (N, D)
-    labels: np.ndarray  # int64 (N,)
-    image_ids: np.ndarray  # int64 (N,)
-    text: np.ndarray  # float32 (K, E)
-    head_weight: np.ndarray  # float32 (K+1, D)
-    head_bias: np.ndarray  # float32 (K+1,)
-    classes: ClassTable
+    cached: FitInputs
     config: MethodConfig
     holdout_fraction: float
     holdouts: int
@@ -43,19 +33,16 @@ def run_trial(inputs: TrialInputs, settings: Mapping[str, Any]) -> Iterator[dict
 
     One hold-out says little: scores of the same settings differ by a tenth between hold-outs.
     """
-    # The store's arrays are read-only and torch wants to be able to write, so the vectors are copied.
-    features = Features(torch.tensor(inputs.embeddings), torch.tensor(inputs.labels), torch.tensor(inputs.image_ids))
-    text, head = torch.tensor(inputs.text), LinearClassifier(*map(torch.tensor, (inputs.head_weight, inputs.head_bias)))
+    features, text, head = inputs.cached.tensors()
+    classes = inputs.cached.classes
     config = override(inputs.config, settings)
     config = override(config, {"generator.report_every": config.generator.steps})  # a report costs a classifier fit
     scores: list[dict[str, float]] = []
     for number in range(inputs.holdouts):
         seed = derive_seed(inputs.seed, "hold-out", number)
         fitted_on, scored_on = split_by_image(features, SCORED_SHARE, seed)
-        held_out = hold_out_classes(inputs.classes, inputs.holdout_fraction, seed)
-        (metrics,) = pseudo_unseen_score(
-            "pading", config, fitted_on, scored_on, text, inputs.classes, held_out, head, seed
-        )
+        held_out = hold_out_classes(classes, inputs.holdout_fraction, seed)
+        (metrics,) = pseudo_unseen_score("pading", config, fitted_on, scored_on, text, classes, held_out, head, seed)
         scores.append({name: value for name, value in metrics.items() if name.startswith("accuracy/")})
         means = {name: statistics.fmean(score[name] for score in scores) for name in scores[0]}
         yield means | {f"{HOLDOUT}{index}": score[OBJECTIVE] for index, score in enumerate(scores)}

@@ -1,6 +1,7 @@
 import pytest
 
 from pading.config import override
+from pading.zeroshot.fit_inputs import FitInputs
 from pading.zeroshot.methods import MethodConfig
 from tests.references.zeroshot_world import world_of_combinations
 from tuning.space import current_point, pading_space
@@ -20,13 +21,7 @@ def inputs(holdouts: int = 2, seed: int = 0) -> TrialInputs:
         "primitive.heads": 2,
     }
     return TrialInputs(
-        embeddings=world.train.embeddings.numpy(),
-        labels=world.train.labels.numpy(),
-        image_ids=world.train.image_ids.numpy(),
-        text=world.text.numpy(),
-        head_weight=world.old_head.weight.detach().numpy(),
-        head_bias=world.old_head.bias.detach().numpy(),
-        classes=world.classes,
+        cached=FitInputs.of(world.train, world.text.numpy(), world.old_head, world.classes),
         config=override(MethodConfig(), steps),
         holdout_fraction=0.3,
         holdouts=holdouts,

@@ -1,0 +1,57 @@
+"""What every fit on a cache reads, as arrays that an object store hands out without a copy."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from pading.classes import ClassTable
+from pading.zeroshot.classifier import LinearClassifier
+from pading.zeroshot.features import Features
+
+
+class FitTensors(NamedTuple):
+    """The same as tensors of the caller's own."""
+
+    features: Features
+    text: Float[Tensor, "K E"]
+    head: LinearClassifier  # the segmenter's
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FitInputs:
+    """Cached training features with labels and images, class text, the segmenter's head and the class table."""
+
+    embeddings: Float32[np.ndarray, "N D"]
+    labels: Int64[np.ndarray, "N"]
+    image_ids: Int64[np.ndarray, "N"]
+    text: Float32[np.ndarray, "K E"]
+    head_weight: Float32[np.ndarray, "K+1 D"]
+    head_bias: Float32[np.ndarray, "K+1"]
+    classes: ClassTable
+
+    @staticmethod
+    def of(
+        features: Features, text: Float32[np.ndarray, "K E"], head: LinearClassifier, classes: ClassTable
+    ) -> "FitInputs":
+        """Return the inputs as arrays; `head` is anything with a weight and a bias."""
+        return FitInputs(
+            embeddings=features.embeddings.numpy(),
+            labels=features.labels.numpy(),
+            image_ids=features.image_ids.numpy(),
+            text=text,
+            head_weight=head.weight.detach().numpy(),
+            head_bias=head.bias.detach().numpy(),
+            classes=classes,
+        )
+
+    def tensors(self) -> FitTensors:
+        """Return copies: the store's arrays are read-only, and torch wants to be able to write."""
+        return FitTensors(
+            Features(torch.tensor(self.embeddings), torch.tensor(self.labels), torch.tensor(self.image_ids)),
+            torch.tensor(self.text),
+            LinearClassifier(torch.tensor(self.head_weight), torch.tensor(self.head_bias)),
+        )
