@@ -8,7 +8,6 @@ from pathlib import Path
 
 import ray
 import torch
-from torch import nn
 
 from cluster.storage import RunDir
 from jobs.ablation_fits import Fit
@@ -22,6 +21,7 @@ from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.per_image import ImageScores, score_image
 from pading.evaluate.predictions import num_groups, read_predictions
 from pading.evaluate.score_files import read_scores, write_scores
+from pading.evaluate.scorer import head_scorer
 from pading.splits.split import Task
 from pading.zeroshot.classifier import load_classifier
 
@@ -98,6 +98,6 @@ def _score_part(
 ) -> None:
     """Score some images by all classifiers; the work on an image is shared by all."""
     torch.set_num_threads(1)
-    functions = [nn.Sequential(load_classifier(path), nn.Softmax(dim=1)).requires_grad_(False) for path in classifiers]
-    images = [score_image(image, functions, classes, task, config) for image in read_predictions(predictions, groups)]
+    scorers = [head_scorer(path.name, load_classifier(path), config) for path in classifiers]
+    images = [score_image(image, scorers, classes, task) for image in read_predictions(predictions, groups)]
     write_scores(part, [ImageScores.concatenate(column) for column in zip(*images, strict=True)])

@@ -6,7 +6,6 @@ from typing import Any
 
 import ray
 import torch
-from torch import nn
 
 from cluster.session import connect
 from cluster.storage import RunDir, write_json
@@ -20,6 +19,7 @@ from pading.classes import ClassTable
 from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.predictions import read_predictions
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
+from pading.evaluate.scorer import head_scorer
 from pading.segmenter.provenance import read_provenance
 from pading.splits.split import Task
 from pading.zeroshot.classifier import load_classifier
@@ -83,6 +83,6 @@ def _score_file(
 ) -> list[ImageTally]:
     """Return each classifier's tally over one file of predictions; the work on an image is shared by all."""
     torch.set_num_threads(1)
-    functions = [nn.Sequential(load_classifier(path), nn.Softmax(dim=1)).requires_grad_(False) for path in classifiers]
-    tallies = [evaluate_image(image, functions, classes, tasks, config) for image in read_predictions(predictions)]
+    scorers = [head_scorer(path.name, load_classifier(path), config) for path in classifiers]
+    tallies = [evaluate_image(image, scorers, classes, tasks) for image in read_predictions(predictions)]
     return [ImageTally.total(column) for column in zip(*tallies, strict=True)]

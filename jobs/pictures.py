@@ -26,8 +26,9 @@ from pading.evaluate.inference import (
 )
 from pading.evaluate.panels import PanelRow, draw_panel
 from pading.evaluate.predictions import ImagePrediction, read_predictions
+from pading.evaluate.scorer import Scorer, head_scorer
 from pading.splits.split import Task
-from pading.zeroshot.classifier import Classifier, load_classifier
+from pading.zeroshot.classifier import load_classifier
 
 NUM_IMAGES = 6
 LOOKED_AT = 64  # the first val images, of which those with most unseen segments are shown
@@ -38,7 +39,8 @@ def draw_pictures(config: PipelineConfig, run_dir: RunDir) -> Image.Image:
     classes = shard_classes(run_dir)
     firsts = {row["method"]: row["folder"] for row in reversed(fitted_rows(run_dir))}
     methods = [method for method in config.fit.methods if method in firsts]
-    classifiers = [load_classifier(run_dir.artefact("classifiers") / firsts[method]) for method in methods]
+    folder = run_dir.artefact("classifiers")
+    scorers = [head_scorer(method, load_classifier(folder / firsts[method]), config.inference) for method in methods]
     predictions = list(islice((p for path in prediction_files(run_dir) for p in read_predictions(path)), LOOKED_AT))
     unseen = set(classes.unseen)
     chosen = sorted(predictions, key=lambda p: -sum(s.class_index in unseen for s in p.segments))[:NUM_IMAGES]
@@ -54,20 +56,17 @@ def draw_pictures(config: PipelineConfig, run_dir: RunDir) -> Image.Image:
         PanelRow(
             photo=photos[prediction.image_id],
             ground_truth=ground_truth_map(prediction, classes),
-            predictions=tuple(map_of(prediction, c, classes, config.task, config.inference) for c in classifiers),
+            predictions=tuple(map_of(prediction, scorer, classes, config.task) for scorer in scorers),
         )
         for prediction in chosen
     ]
     return draw_panel(rows, methods, classes)
 
 
-def map_of(
-    prediction: ImagePrediction, classifier: Classifier, classes: ClassTable, task: Task, config: InferenceConfig
-) -> PanopticMap:
-    """Return what a classifier makes of one image's queries: for the semantic task a segment per class, no void."""
-    with torch.inference_mode():
-        probabilities = classifier(torch.from_numpy(prediction.query_embeddings)).softmax(dim=1)
-    return map_from(probabilities, upsampled_masks(prediction), classes, task, config)
+def map_of(prediction: ImagePrediction, scorer: Scorer, classes: ClassTable, task: Task) -> PanopticMap:
+    """Return what a scorer makes of one image's queries: for the semantic task a segment per class, no void."""
+    probabilities = scorer.probabilities(prediction, classes)
+    return map_from(probabilities, upsampled_masks(prediction), classes, task, scorer.inference)
 
 
 def map_from(

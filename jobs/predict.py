@@ -14,6 +14,7 @@ from jobs.result_files import ResultFiles
 from pading.data.images import MAX_PIXELS
 from pading.data.sample import Sample
 from pading.evaluate.extract import predict_samples
+from pading.evaluate.scorer import head_scorer
 from pading.segmenter.weights import load_segmenter
 from pading.zeroshot.classifier import load_classifier
 
@@ -46,9 +47,10 @@ def predict(command: Predict) -> None:
     """
     model = open_model(command.model, command.method, command.profile, command.seed)
     config, classes = model.config, model.classes
-    segmenter, classifier = load_segmenter(model.segmenter), load_classifier(model.fitted)
+    segmenter = load_segmenter(model.segmenter)
+    scorer = head_scorer(model.fitted.name, load_classifier(model.fitted), config.inference)
     command.out.mkdir(parents=True, exist_ok=True)
-    results = ResultFiles(folder=command.out, classes=classes, task=config.task, inference=config.inference)
+    results = ResultFiles(folder=command.out, classes=classes, task=config.task, scorer=scorer)
     progress = Progress("predict", len(command.photos))
     for number, path in enumerate(command.photos, start=1):
         image = read_photo(path)
@@ -56,7 +58,7 @@ def predict(command: Predict) -> None:
         nothing = np.zeros((1, height, width), np.uint16)
         sample = Sample(image_id=number, file_name=path.name, image=image, label_maps=nothing, segments=())
         (prediction,) = predict_samples(segmenter, [sample], config.input_px)
-        found = results.add(path.stem, image, prediction, classifier).classes
+        found = results.add(path.stem, image, prediction).classes
         names = [classes.names[index] + ("" if classes.is_seen[index] else " *") for index in found]
         say(f"  {path.name}: {', '.join(names) or 'nothing found'}")
         progress.update(number, path.name)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int64, UInt8
 from PIL import Image
 from torch import Tensor
@@ -15,7 +14,6 @@ from jobs.pictures import map_from
 from pading.classes import ClassTable
 from pading.data.coco.masks import compress
 from pading.evaluate.inference import (
-    InferenceConfig,
     PanopticMap,
     UpsampledMasks,
     instances,
@@ -24,8 +22,8 @@ from pading.evaluate.inference import (
 )
 from pading.evaluate.panels import draw_map
 from pading.evaluate.predictions import ImagePrediction
+from pading.evaluate.scorer import Scorer
 from pading.splits.split import JUDGED, Task
-from pading.zeroshot.classifier import Classifier
 
 PANOPTIC, INSTANCES = "panoptic.json", "instances.json"
 PANOPTIC_ENDING, SEMANTIC_ENDING, OVERLAY_ENDING = ENDINGS = (".png", "_semantic.png", "_overlay.png")
@@ -45,14 +43,12 @@ class ResultFiles:
     folder: Path
     classes: ClassTable
     task: Task
-    inference: InferenceConfig
+    scorer: Scorer
     panoptic: list[dict[str, Any]] = field(default_factory=list)
     instances: list[dict[str, Any]] = field(default_factory=list)
     written: set[str] = field(default_factory=set)
 
-    def add(
-        self, name: str, image: UInt8[np.ndarray, "H W 3"], prediction: ImagePrediction, classifier: Classifier
-    ) -> PanopticMap:
+    def add(self, name: str, image: UInt8[np.ndarray, "H W 3"], prediction: ImagePrediction) -> PanopticMap:
         """Write the pictures of one photo, keep its entries for the JSON files, and return its panoptic map.
 
         Raises:
@@ -63,9 +59,8 @@ class ResultFiles:
             raise ValueError(f"two photos would both be written to {self.folder / taken[0]}; predict them separately")
         self.written.update(names)
         masks = upsampled_masks(prediction)
-        with torch.inference_mode():
-            probabilities = classifier(torch.from_numpy(prediction.query_embeddings)).softmax(dim=1)
-        panoptic = map_from(probabilities, masks, self.classes, self.task, self.inference)
+        probabilities = self.scorer.probabilities(prediction, self.classes)
+        panoptic = map_from(probabilities, masks, self.classes, self.task, self.scorer.inference)
         self.panoptic.append(self._write_panoptic(name, prediction.image_id, panoptic))
         if "semantic" in JUDGED[self.task]:
             self._write_semantic(name, semantic_map(probabilities, masks))
@@ -104,7 +99,7 @@ class ResultFiles:
     def _instances(
         self, image_id: int, probabilities: Float[Tensor, "Q K+1"], masks: UpsampledMasks
     ) -> list[dict[str, Any]]:
-        found = instances(probabilities, masks, self.classes.is_thing, self.inference)
+        found = instances(probabilities, masks, self.classes.is_thing, self.scorer.inference)
         codes = compress(masks.is_positive.numpy())  # once a query: several guesses may share its mask
         is_empty = ~masks.is_positive.flatten(1).any(dim=1).numpy()
         size = list(masks.is_positive.shape[1:])

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
-from torch import nn
 
 from jobs.model import Model
 from pading.classes import ClassTable
 from pading.evaluate.predictions import read_predictions, renumber_truth
 from pading.evaluate.report import ImageTally, evaluate_image, group_mean, harmonic_mean
+from pading.evaluate.scorer import head_scorer
 from pading.splits.split import Task
 from pading.text.embeddings import TextEmbeddings
 from pading.zeroshot.classifier import Classifier, LinearClassifier
@@ -65,16 +65,13 @@ def _tallies(
     every: ClassTable,
     files: Sequence[Path],
 ) -> list[ImageTally]:
-    functions = [
-        nn.Sequential(_widened(classifier, table, every), nn.Softmax(dim=1)).requires_grad_(False)
-        for classifier, table in (before, after)
+    scorers = [
+        head_scorer(name, _widened(classifier, table, every), model.config.inference)
+        for name, (classifier, table) in {"before": before, "after": after}.items()
     ]
     numbers = renumbered(model.cached_classes, every).tolist()
     images = islice((image for file in files for image in read_predictions(file)), NUM_IMAGES)
-    tallies = [
-        evaluate_image(renumber_truth(image, numbers), functions, every, (model.config.task,), model.config.inference)
-        for image in images
-    ]
+    tallies = [evaluate_image(renumber_truth(image, numbers), scorers, every, (model.config.task,)) for image in images]
     return [ImageTally.total(column) for column in zip(*tallies, strict=True)]
 
 

@@ -20,7 +20,9 @@ from pading.classes import ClassTable
 from pading.data.sample import Sample
 from pading.data.shards.rows import decode_row, read_row_group
 from pading.evaluate.extract import image_predictions, letterboxed
+from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
+from pading.evaluate.scorer import Scorer
 from pading.splits.split import JUDGED
 
 SEEN = "/seen"
@@ -76,12 +78,12 @@ def _score(
     probabilities = prediction.class_logits.float().softmax(dim=-1).cpu()
     tallies = []
     for index, image in enumerate(image_predictions(prediction, samples, size_px)):
-        head = partial(_constant, probabilities[index])
-        tallies += evaluate_image(image, [head], classes, JUDGED[config.task], config.inference)
+        scorer = Scorer(name="segmenter", classify=partial(_constant, probabilities[index]), inference=config.inference)
+        tallies += evaluate_image(image, [scorer], classes, JUDGED[config.task])
     return tallies
 
 
-def _constant(probabilities: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+def _constant(probabilities: torch.Tensor, _: ImagePrediction) -> torch.Tensor:
     return probabilities
 
 

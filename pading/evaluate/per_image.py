@@ -1,23 +1,23 @@
-"""What a classifier earned on each image, kept apart by image, so that images can be weighted and drawn again.
+"""What a scorer earned on each image, kept apart by image, so that images can be weighted and drawn again.
 
 Every quality that a task is judged by is a function of sums over images; with all weights 1 it is the quality of
 `report.metrics`. Axes: N images, K classes, M pairs of an image and a class, C counted things, R sets of weights.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from torch import Tensor, from_numpy
 
 from pading.classes import ClassTable
 from pading.evaluate import instance, panoptic, semantic
-from pading.evaluate.inference import InferenceConfig, instances, panoptic_map, semantic_map, upsampled_masks
+from pading.evaluate.inference import instances, panoptic_map, semantic_map, upsampled_masks
 from pading.evaluate.instance import InstanceTally
 from pading.evaluate.overlap import overlap
 from pading.evaluate.predictions import ImagePrediction
-from pading.evaluate.report import class_probabilities, require_known_classes
+from pading.evaluate.report import require_known_classes
+from pading.evaluate.scorer import Scorer
 from pading.evaluate.weighted_precision import weighted_precision
 from pading.splits.split import Task
 
@@ -43,7 +43,7 @@ RATIOS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageScores:
-    """One classifier's counts by image and class, for the pairs that have any; and of the instance task, detections."""
+    """One scorer's counts by image and class, for the pairs that have any; and of the instance task, detections."""
 
     task: Task
     num_classes: int
@@ -111,24 +111,19 @@ class ImageScores:
 
 
 def score_image(
-    image: ImagePrediction,
-    classifiers: Sequence[Callable[[Tensor], Tensor]],
-    classes: ClassTable,
-    task: Task,
-    config: InferenceConfig,
+    image: ImagePrediction, scorers: Sequence[Scorer], classes: ClassTable, task: Task
 ) -> list[ImageScores]:
-    """Return each classifier's scores of one image, in what its task is judged by; see `report.evaluate_image`.
+    """Return each scorer's counts of one image, in what its task is judged by; see `report.evaluate_image`.
 
     Raises:
-        ValueError: if a classifier returns another shape or NaN, or the image has a class that the table lacks.
+        ValueError: if a scorer returns another shape or NaN, or the image has a class that the table lacks.
     """
     require_known_classes(image, classes)
     masks = upsampled_masks(image)
     overlaps = overlap(masks.is_positive, image.label_maps, image.segments) if task == "instance" else None
-    embeddings = from_numpy(image.query_embeddings.copy())
     scores = []
-    for index, classifier in enumerate(classifiers):
-        probabilities = class_probabilities(index, classifier, embeddings, classes)
+    for scorer in scorers:
+        probabilities, config = scorer.probabilities(image, classes), scorer.inference
         detections: InstanceTally | None = None
         if task == "panoptic":
             found = panoptic_map(probabilities, masks, classes.is_thing, config)

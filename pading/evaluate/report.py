@@ -1,14 +1,14 @@
 """All metrics of one image as mergeable tallies, and tallies as flat numbers in percent, as the papers print them."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor, from_numpy
+from jaxtyping import Float64
+from torch import Tensor
 
 from pading.classes import ClassTable
 from pading.evaluate import instance, mask_recall, panoptic, semantic
@@ -25,6 +25,7 @@ from pading.evaluate.mask_recall import MaskRecallTally
 from pading.evaluate.overlap import Overlap, overlap
 from pading.evaluate.panoptic import PanopticTally
 from pading.evaluate.predictions import ImagePrediction
+from pading.evaluate.scorer import Scorer
 from pading.evaluate.semantic import SemanticTally
 from pading.splits.split import JUDGED, Task
 
@@ -33,7 +34,7 @@ AbsentClasses = Literal["skip", "zero"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageTally:
-    """Everything that one classifier earned on one image, or on any number of images added up.
+    """Everything that one scorer earned on one image, or on any number of images added up.
 
     Tasks that were not scored are None, because nobody asked or because the truth cannot judge them: classes without
     instances have no panoptic quality, instances that overlap make no semantic map.
@@ -78,19 +79,15 @@ class ImageTally:
 
 
 def evaluate_image(
-    image: ImagePrediction,
-    classifiers: Sequence[Callable[[Tensor], Tensor]],
-    classes: ClassTable,
-    tasks: Collection[Task],
-    config: InferenceConfig,
+    image: ImagePrediction, scorers: Sequence[Scorer], classes: ClassTable, tasks: Collection[Task]
 ) -> list[ImageTally]:
-    """Return one tally for each classifier: a function from query embeddings (Q, D) to probabilities (Q, K + 1).
+    """Return one tally for each scorer.
 
-    Upsampling the masks and comparing them with the truth is done once, for all tasks; a further classifier costs
+    Upsampling the masks and comparing them with the truth is done once, for all tasks; a further scorer costs
     milliseconds.
 
     Raises:
-        ValueError: if a task is unknown, a classifier returns another shape or NaN, or the image has a class that the
+        ValueError: if a task is unknown, a scorer returns another shape or NaN, or the image has a class that the
             table lacks.
     """
     if unknown := sorted(set(tasks) - JUDGED.keys()):
@@ -99,10 +96,9 @@ def evaluate_image(
     masks = upsampled_masks(image)
     overlaps = overlap(masks.is_positive, image.label_maps, image.segments)
     recall = mask_recall.count_image(overlaps, classes.num_classes)
-    embeddings = from_numpy(image.query_embeddings.copy())
     tallies = []
-    for index, classifier in enumerate(classifiers):
-        probabilities = class_probabilities(index, classifier, embeddings, classes)
+    for scorer in scorers:
+        probabilities, config = scorer.probabilities(image, classes), scorer.inference
         tallies.append(
             ImageTally(
                 num_images=1,
@@ -128,26 +124,6 @@ def require_known_classes(image: ImagePrediction, classes: ClassTable) -> None:
             f"image {image.image_id} has a class beyond the {classes.num_classes} of table {classes.name!r}; "
             "predictions and table belong to different splits"
         )
-
-
-def class_probabilities(
-    index: int, classifier: Callable[[Tensor], Tensor], embeddings: Float[Tensor, "Q D"], classes: ClassTable
-) -> Float[Tensor, "Q K1"]:
-    """Return what the classifier of this index says of queries.
-
-    Raises:
-        ValueError: if it returns another shape or NaN.
-    """
-    probabilities = classifier(embeddings).detach()
-    expected_shape = (len(embeddings), classes.num_classes + 1)
-    if probabilities.shape != expected_shape:
-        raise ValueError(
-            f"classifier {index} returned {tuple(probabilities.shape)}, expected {expected_shape}: "
-            "a probability for each query and class, no-object last"
-        )
-    if not probabilities.isfinite().all():
-        raise ValueError(f"classifier {index} returned probabilities that are NaN or infinite; was it fitted?")
-    return probabilities
 
 
 def metrics(tally: ImageTally, classes: ClassTable, absent: AbsentClasses = "skip") -> dict[str, float]:

@@ -18,6 +18,7 @@ from pading.data.sample import Segment
 from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
+from pading.evaluate.scorer import head_scorer
 from pading.splits.split import JUDGED, Task
 from pading.zeroshot.classifier import LinearClassifier
 
@@ -59,8 +60,13 @@ def says(*labels: int) -> LinearClassifier:
 
 
 def written(folder: Path, task: Task = "panoptic", classes: ClassTable | None = None) -> ResultFiles:
-    files = ResultFiles(folder=folder, classes=classes or table(), task=task, inference=InferenceConfig())
-    files.add("photo", PHOTO, prediction(), says(1, 2, 3))
+    files = ResultFiles(
+        folder=folder,
+        classes=classes or table(),
+        task=task,
+        scorer=head_scorer("row", says(1, 2, 3), InferenceConfig()),
+    )
+    files.add("photo", PHOTO, prediction())
     files.finish()
     return files
 
@@ -159,14 +165,12 @@ def test_the_files_of_one_model_score_as_its_rows_of_the_leaderboard_say(tmp_pat
     classes, head = table(), says(0, 1, 2, 3)
     head.weight.data *= 0.1  # unsure, so that guesses rank differently
     images = [noisy_prediction(image_id, classes) for image_id in range(1, 7)]
-    files = ResultFiles(folder=tmp_path, classes=classes, task="panoptic", inference=InferenceConfig())
+    scorer = head_scorer("row", head, InferenceConfig())
+    files = ResultFiles(folder=tmp_path, classes=classes, task="panoptic", scorer=scorer)
     for image in images:
-        files.add(str(image.image_id), np.zeros((18, 18, 3), np.uint8), image, head)
+        files.add(str(image.image_id), np.zeros((18, 18, 3), np.uint8), image)
     files.finish()
-    classifier = torch.nn.Sequential(head, torch.nn.Softmax(dim=1)).requires_grad_(False)
-    tally = ImageTally.total(
-        [evaluate_image(image, [classifier], classes, JUDGED["panoptic"], InferenceConfig())[0] for image in images]
-    )
+    tally = ImageTally.total([evaluate_image(image, [scorer], classes, JUDGED["panoptic"])[0] for image in images])
 
     truth = coco_truth(images, classes)
     evaluation = COCOeval(truth, truth.loadRes(json.loads((tmp_path / "instances.json").read_text())), "segm")
@@ -217,4 +221,4 @@ def test_a_photo_may_not_overwrite_the_results_of_another(name: str, tmp_path: P
     with pytest.raises(
         ValueError, match=r"two photos would both be written to .*photo.*\.png; predict them separately"
     ):
-        files.add(name, PHOTO, prediction(), says(1, 2, 3))
+        files.add(name, PHOTO, prediction())

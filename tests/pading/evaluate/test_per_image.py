@@ -14,6 +14,7 @@ from pading.evaluate.per_image import QUALITIES, ImageScores, score_image
 from pading.evaluate.predictions import ImagePrediction, num_groups, read_predictions, write_predictions
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
 from pading.evaluate.score_files import read_scores, write_scores
+from pading.evaluate.scorer import Scorer
 
 CLASSES = ClassTable(
     name="five",
@@ -52,9 +53,15 @@ def random_image(image_id: int) -> ImagePrediction:
     )
 
 
-def random_classifier(seed: int):
+def by(classifier) -> Scorer:
+    return Scorer(
+        name="row", classify=lambda image: classifier(torch.from_numpy(image.query_embeddings)), inference=CONFIG
+    )
+
+
+def random_classifier(seed: int) -> Scorer:
     weight = torch.randn(8, CLASSES.num_classes + 1, generator=torch.Generator().manual_seed(seed)) * 2
-    return lambda embeddings: (embeddings @ weight).softmax(dim=1)
+    return by(lambda embeddings: (embeddings @ weight).softmax(dim=1))
 
 
 IMAGES = [random_image(image_id) for image_id in (7, 3, 11, 5, 2, 13, 1, 17)]
@@ -62,12 +69,12 @@ IMAGES = [random_image(image_id) for image_id in (7, 3, 11, 5, 2, 13, 1, 17)]
 
 def scored(task: str, images=IMAGES, seed: int = 0) -> ImageScores:
     return ImageScores.concatenate(
-        [score_image(image, [random_classifier(seed)], CLASSES, task, CONFIG)[0] for image in images]
+        [score_image(image, [random_classifier(seed)], CLASSES, task)[0] for image in images]
     )
 
 
 def reported(task: str, images, seed: int = 0) -> dict[str, float]:
-    tallies = [evaluate_image(image, [random_classifier(seed)], CLASSES, (task,), CONFIG)[0] for image in images]
+    tallies = [evaluate_image(image, [random_classifier(seed)], CLASSES, (task,))[0] for image in images]
     return metrics(ImageTally.total(tallies), CLASSES)
 
 
@@ -115,9 +122,9 @@ def test_the_order_of_images_and_of_parts_does_not_matter(task: str):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_classifiers_are_scored_together_as_one_by_one(task: str):
-    together = score_image(IMAGES[0], [random_classifier(0), random_classifier(1)], CLASSES, task, CONFIG)
+    together = score_image(IMAGES[0], [random_classifier(0), random_classifier(1)], CLASSES, task)
     for seed, one in enumerate(together):
-        (alone,) = score_image(IMAGES[0], [random_classifier(seed)], CLASSES, task, CONFIG)
+        (alone,) = score_image(IMAGES[0], [random_classifier(seed)], CLASSES, task)
         assert (one.counts == alone.counts).all()
         assert (one.pair_classes == alone.pair_classes).all()
 
@@ -172,8 +179,8 @@ def test_foreign_qualities_weights_classes_and_classifiers_are_refused():
         scores.quality("pq", np.ones((1, len(IMAGES))))
     with pytest.raises(ValueError, match="one column an image"):
         scores.quality("miou", np.ones((1, 3)))
-    with pytest.raises(ValueError, match="classifier 0 returned"):
-        score_image(IMAGES[0], [lambda embeddings: embeddings], CLASSES, "panoptic", CONFIG)
+    with pytest.raises(ValueError, match="row returned"):
+        score_image(IMAGES[0], [by(lambda embeddings: embeddings)], CLASSES, "panoptic")
     few = ClassTable(name="one", names=("dog",), coco_ids=(1,), is_thing=(True,), is_seen=(True,))
     with pytest.raises(ValueError, match="beyond the 1 of table"):
-        score_image(IMAGES[0], [random_classifier(0)], few, "panoptic", CONFIG)
+        score_image(IMAGES[0], [random_classifier(0)], few, "panoptic")

@@ -7,9 +7,9 @@ import torch
 
 from pading.classes import ClassTable
 from pading.data.sample import Segment
-from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.report import ImageTally, evaluate_image, group_mean, harmonic_mean, metrics
+from pading.evaluate.scorer import Scorer
 from pading.splits.split import JUDGED
 
 CLASSES = ClassTable(
@@ -20,7 +20,6 @@ CLASSES = ClassTable(
     is_seen=(True, False, True, False),
 )
 NO_OBJECT = CLASSES.no_object
-CONFIG = InferenceConfig()
 
 
 def image_of_quadrants(image_id: int, classes: tuple[int, int, int, int]) -> ImagePrediction:
@@ -45,15 +44,19 @@ def image_of_quadrants(image_id: int, classes: tuple[int, int, int, int]) -> Ima
     )
 
 
-def says(*labels: int):
-    """A classifier that gives the query of each unit embedding its label, with certainty."""
+def by(classifier) -> Scorer:
+    return Scorer(name="row", classify=lambda image: classifier(torch.from_numpy(image.query_embeddings)))
+
+
+def says(*labels: int) -> Scorer:
+    """A scorer that gives the query of each unit embedding its label, with certainty."""
     table = torch.nn.functional.one_hot(torch.tensor(labels), CLASSES.num_classes + 1).float()
-    return lambda embeddings: embeddings @ table
+    return by(lambda embeddings: embeddings @ table)
 
 
 def test_a_perfect_classifier_earns_a_hundred_everywhere():
     image = image_of_quadrants(1, (0, 1, 2, 3))
-    (tally,) = evaluate_image(image, [says(0, 1, 2, 3, NO_OBJECT)], CLASSES, JUDGED["panoptic"], CONFIG)
+    (tally,) = evaluate_image(image, [says(0, 1, 2, 3, NO_OBJECT)], CLASSES, JUDGED["panoptic"])
     values = metrics(tally, CLASSES)
     counts = {"miou/num_seen": 2, "miou/num_unseen": 2}
     assert values == pytest.approx({name: 100.0 for name in values} | counts, abs=1e-9)
@@ -65,7 +68,7 @@ def test_a_task_has_the_metrics_that_its_truth_can_judge():
     image, classifier = image_of_quadrants(1, (0, 1, 2, 3)), says(0, 1, 2, 3, NO_OBJECT)
     kinds = {}
     for task in ("panoptic", "semantic", "instance"):
-        tally = ImageTally.total(2 * evaluate_image(image, [classifier], CLASSES, JUDGED[task], CONFIG))
+        tally = ImageTally.total(2 * evaluate_image(image, [classifier], CLASSES, JUDGED[task]))
         kinds[task] = {name.split("/")[0] for name in metrics(tally, CLASSES)}
     assert kinds["panoptic"] == {"pq", "sq", "rq", "miou", "ap50", "recall100", "recall50"}
     assert kinds["semantic"] == {"miou", "recall50"}
@@ -74,8 +77,8 @@ def test_a_task_has_the_metrics_that_its_truth_can_judge():
 
 def test_a_panoptic_tally_has_the_scores_of_the_same_data_as_a_semantic_split():
     image, classifier = image_of_quadrants(1, (0, 1, 2, 3)), says(0, 0, 3, 3, NO_OBJECT)
-    (together,) = evaluate_image(image, [classifier], CLASSES, JUDGED["panoptic"], CONFIG)
-    (alone,) = evaluate_image(image, [classifier], CLASSES, JUDGED["semantic"], CONFIG)
+    (together,) = evaluate_image(image, [classifier], CLASSES, JUDGED["panoptic"])
+    (alone,) = evaluate_image(image, [classifier], CLASSES, JUDGED["semantic"])
     found = metrics(together.of_task("semantic"), CLASSES)
     assert found == pytest.approx(metrics(alone, CLASSES), nan_ok=True)
     assert found["miou/seen"] == pytest.approx(100 * (1 / 2 + 0) / 2)
@@ -90,8 +93,8 @@ def test_a_panoptic_tally_has_the_scores_of_the_same_data_as_an_instance_split()
     label_maps = np.where(image.label_maps < 3, image.label_maps, 0)
     of_things = dataclasses.replace(image, label_maps=label_maps, segments=image.segments[:2])
     scores = torch.tensor([[0.9, 0.0, 0.1, 0, 0], [0.6, 0.3, 0, 0, 0.1], [0, 0.2, 0.8, 0, 0], [0.1] * 5, [0.1] * 5])
-    (together,) = evaluate_image(image, [lambda _: scores], CLASSES, JUDGED["panoptic"], CONFIG)
-    (alone,) = evaluate_image(of_things, [lambda _: scores[:, [0, 1, 4]]], things, JUDGED["instance"], CONFIG)
+    (together,) = evaluate_image(image, [by(lambda _: scores)], CLASSES, JUDGED["panoptic"])
+    (alone,) = evaluate_image(of_things, [by(lambda _: scores[:, [0, 1, 4]])], things, JUDGED["instance"])
     found, expected = metrics(together.of_task("instance"), CLASSES), metrics(alone, things)
     assert {name: found[name] for name in expected if not name.startswith("recall50")} == pytest.approx(
         {name: value for name, value in expected.items() if not name.startswith("recall50")}
@@ -101,17 +104,17 @@ def test_a_panoptic_tally_has_the_scores_of_the_same_data_as_an_instance_split()
 
 def test_a_tally_of_a_task_is_what_scoring_that_task_alone_gives():
     image, classifier = image_of_quadrants(1, (0, 1, 2, 3)), says(0, 0, 3, 3, NO_OBJECT)
-    (whole,) = evaluate_image(image, [classifier], CLASSES, JUDGED["panoptic"], CONFIG)
+    (whole,) = evaluate_image(image, [classifier], CLASSES, JUDGED["panoptic"])
     for task in ("panoptic", "semantic", "instance"):
-        (alone,) = evaluate_image(image, [classifier], CLASSES, JUDGED[task], CONFIG)
+        (alone,) = evaluate_image(image, [classifier], CLASSES, JUDGED[task])
         assert metrics(whole.of_task(task), CLASSES) == pytest.approx(metrics(alone, CLASSES), nan_ok=True)
 
 
 def test_a_task_that_is_none_is_refused():
     with pytest.raises(ValueError, match="no task 'depth' to score; choose from panoptic, semantic, instance"):
-        evaluate_image(image_of_quadrants(1, (0, 1, 2, 3)), [], CLASSES, ("semantic", "depth"), CONFIG)
+        evaluate_image(image_of_quadrants(1, (0, 1, 2, 3)), [], CLASSES, ("semantic", "depth"))
     with pytest.raises(ValueError, match="no task 'a' to score"):  # a name where names are expected
-        evaluate_image(image_of_quadrants(1, (0, 1, 2, 3)), [], CLASSES, "panoptic", CONFIG)
+        evaluate_image(image_of_quadrants(1, (0, 1, 2, 3)), [], CLASSES, "panoptic")
 
 
 def test_instances_that_share_pixels_are_judged_by_their_own_masks():
@@ -126,16 +129,16 @@ def test_instances_that_share_pixels_are_judged_by_their_own_masks():
         label_maps=layers,
         segments=image.segments[:2],
     )
-    (tally,) = evaluate_image(image, [says(0, 1, 2, 3, NO_OBJECT)], CLASSES, JUDGED["instance"], CONFIG)
+    (tally,) = evaluate_image(image, [says(0, 1, 2, 3, NO_OBJECT)], CLASSES, JUDGED["instance"])
     assert metrics(tally, CLASSES)["ap50/hm"] == pytest.approx(100)
     with pytest.raises(ValueError, match="2 layers of overlapping segments"):
-        evaluate_image(image, [says(0, 1, 2, 3, NO_OBJECT)], CLASSES, JUDGED["panoptic"], CONFIG)
+        evaluate_image(image, [says(0, 1, 2, 3, NO_OBJECT)], CLASSES, JUDGED["panoptic"])
 
 
 def test_confusing_the_unseen_thing_costs_what_the_definitions_say():
     image = image_of_quadrants(1, (0, 1, 2, 3))
     perfect, confused = evaluate_image(
-        image, [says(0, 1, 2, 3, NO_OBJECT), says(0, 0, 2, 3, NO_OBJECT)], CLASSES, JUDGED["panoptic"], CONFIG
+        image, [says(0, 1, 2, 3, NO_OBJECT), says(0, 0, 2, 3, NO_OBJECT)], CLASSES, JUDGED["panoptic"]
     )
     assert metrics(perfect, CLASSES)["pq/hm"] == pytest.approx(100)
     values = metrics(confused, CLASSES)
@@ -155,8 +158,8 @@ def test_confusing_the_unseen_thing_costs_what_the_definitions_say():
 def test_classifiers_do_not_influence_each_other():
     image = image_of_quadrants(1, (0, 1, 2, 3))
     good, bad = says(0, 1, 2, 3, NO_OBJECT), says(1, 0, 3, 2, NO_OBJECT)
-    together = evaluate_image(image, [bad, good, bad], CLASSES, JUDGED["panoptic"], CONFIG)
-    alone = evaluate_image(image, [good], CLASSES, JUDGED["panoptic"], CONFIG)
+    together = evaluate_image(image, [bad, good, bad], CLASSES, JUDGED["panoptic"])
+    alone = evaluate_image(image, [good], CLASSES, JUDGED["panoptic"])
     assert metrics(together[1], CLASSES) == metrics(alone[0], CLASSES)
     assert metrics(together[0], CLASSES) == metrics(together[2], CLASSES)
 
@@ -165,7 +168,7 @@ def test_totals_equal_adding_one_by_one_in_any_order():
     classifier = says(0, 1, 2, 3, NO_OBJECT)
     truths = [(0, 1, 2, 3), (0, 0, 2, 3), (1, 1, 2, 2), (3, 1, 0, 0)]
     tallies = [
-        evaluate_image(image_of_quadrants(i, truth), [classifier], CLASSES, JUDGED["panoptic"], CONFIG)[0]
+        evaluate_image(image_of_quadrants(i, truth), [classifier], CLASSES, JUDGED["panoptic"])[0]
         for i, truth in enumerate(truths)
     ]
     total = ImageTally.total(tallies)
@@ -179,7 +182,7 @@ def test_totals_equal_adding_one_by_one_in_any_order():
 
 def test_absent_classes_are_skipped_or_count_as_zero():
     image = image_of_quadrants(1, (0, 0, 2, 2))
-    (tally,) = evaluate_image(image, [says(0, 0, 2, 2, NO_OBJECT)], CLASSES, JUDGED["panoptic"], CONFIG)
+    (tally,) = evaluate_image(image, [says(0, 0, 2, 2, NO_OBJECT)], CLASSES, JUDGED["panoptic"])
     skipped, zeroed = metrics(tally, CLASSES), metrics(tally, CLASSES, absent="zero")
     # Two segments of one stuff class are one predicted segment: IoU 1/2 with each, hence no match.
     assert skipped["pq/seen"] == pytest.approx(50)
@@ -208,12 +211,12 @@ def test_group_mean_and_harmonic_mean_by_hand():
 
 def test_a_classifier_of_another_shape_is_refused():
     image = image_of_quadrants(1, (0, 1, 2, 3))
-    with pytest.raises(ValueError, match=r"classifier 1 returned \(5, 4\), expected \(5, 5\)"):
-        evaluate_image(image, [says(0, 1, 2, 3, 4), lambda e: e[:, :4]], CLASSES, JUDGED["panoptic"], CONFIG)
-    with pytest.raises(ValueError, match="classifier 0 returned probabilities that are NaN"):
-        evaluate_image(image, [lambda e: torch.full((5, 5), torch.nan)], CLASSES, JUDGED["panoptic"], CONFIG)
+    with pytest.raises(ValueError, match=r"row returned \(5, 4\) for image 1, expected \(5, 5\)"):
+        evaluate_image(image, [says(0, 1, 2, 3, 4), by(lambda e: e[:, :4])], CLASSES, JUDGED["panoptic"])
+    with pytest.raises(ValueError, match="row returned probabilities of image 1 that are NaN"):
+        evaluate_image(image, [by(lambda e: torch.full((5, 5), torch.nan))], CLASSES, JUDGED["panoptic"])
 
 
 def test_a_class_of_another_table_is_refused():
     with pytest.raises(ValueError, match="image 8 has a class beyond the 4 of table 'four'"):
-        evaluate_image(image_of_quadrants(8, (0, 1, 2, 4)), [], CLASSES, JUDGED["panoptic"], CONFIG)
+        evaluate_image(image_of_quadrants(8, (0, 1, 2, 4)), [], CLASSES, JUDGED["panoptic"])
