@@ -86,7 +86,7 @@ def test_an_embedding_is_the_towers_vector_of_the_sub_image(style: str) -> None:
     )
     masks = upsampled_masks(prediction).probabilities > 0.5
     with torch.no_grad():
-        vectors = counted.network(torch.cat(list(sub_images(pixels, masks, style, SIDE))))
+        vectors = counted.network(sub_images(pixels, masks, style, SIDE))
     expected = vectors / vectors.norm(dim=1, keepdim=True)
     np.testing.assert_allclose(found[style], expected.numpy(), atol=1e-5)
 
@@ -142,7 +142,7 @@ def test_pooled_is_the_mean_of_the_tokens_under_the_mask() -> None:
     (found,) = embed([11], counted, ["pooled"], 64, everything)
     tower = counted.tower()
     pixels = tower.normalised(photo)
-    square = roi_align(pixels[None], torch.tensor([[0, 0, *pixels.shape[1:]]]), 2 * SIDE)
+    square = roi_align(pixels, torch.tensor([[0, 0, *pixels.shape[1:]]]), 2 * SIDE)
     with torch.no_grad():
         tokens = tower.encode_tokens(square)[0]
     expected = pool_tokens(tokens, inside_masks(prediction, everything(6)))
