@@ -1,8 +1,8 @@
 """What the benchmark of the image branch works on: the images of a run, or made-up ones of a network of 100 queries.
 
-Of those, a dozen queries each hold one region of a photo of 480 x 640 and are sure of a class; the others hold a blurred part of
-one and are taken for no-object. How surely decides how many need not be encoded, so it is an argument: the probability
-of being an object lies between these bounds, its logarithm uniform.
+Of those, a dozen queries each hold one region of a photo of 480 x 640 and are sure of a class; the others hold a
+blurred part of one and are taken for no-object. How surely decides how many need not be encoded, so it is an argument:
+the probability of being an object lies between two bounds, its logarithm uniform.
 """
 
 import itertools
@@ -70,7 +70,7 @@ def synthetic_image(
     )
     low, high = np.log(objectness)
     object_share = np.where(is_sure, random.uniform(0.6, 0.99, QUERIES), np.exp(random.uniform(low, high, QUERIES)))
-    among = torch.from_numpy(random.normal(scale=2, size=(QUERIES, CLASSES))).softmax(1)
+    among = torch.from_numpy(random.normal(scale=6, size=(QUERIES, CLASSES))).softmax(1)
     share = torch.from_numpy(object_share)[:, None]
     colours = random.integers(0, 256, (HEIGHT // 16, WIDTH // 16, 3)).astype(np.uint8)
     photo = colours.repeat(16, axis=0).repeat(16, axis=1)
