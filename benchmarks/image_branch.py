@@ -5,7 +5,7 @@ those of several photos fill a batch. The peer cuts each mask by itself and enco
 the same encoder. The maps that follow are compared: ZegFormer's fusion with all embeddings and with ours, pixel by
 pixel. A second table sets reading the cache and scoring anew beside the pass of the encoder that it replaces.
 
-Without --run-dir the photos are made up (`_synthetic_regions`) and the encoder has random weights; with the folder of a
+Without --run-dir the photos are made up (`_regions_world`) and the encoder has random weights; with the folder of a
 finished run, its predictions, rows and photos count, and for the tower `own` its CLIP. Seconds are the processor's.
 """
 
