@@ -71,10 +71,10 @@ def region_embeddings(
                 f"image {prediction.image_id}: the photo is {tuple(photo.shape[1:])}, its prediction was made for "
                 f"{(prediction.height, prediction.width)}; cache again"
             )
-        is_inside = inside_masks(prediction, is_chosen[index]).to(tower.device)
+        is_inside = inside_masks(prediction, is_chosen[index])
         places.append({style: batches[style].add(photo, is_inside, style, tower.side_px) for style in batches})
         if tokens is not None:
-            pooled.append(pool_tokens(tokens[index], is_inside))
+            pooled.append(pool_tokens(tokens[index], is_inside.to(tower.device)))
     vectors = {style: each.finish(tower.width) for style, each in batches.items()}
     return [
         {
@@ -122,7 +122,7 @@ class _Batches:
         """Take the regions of a photo and return which of all vectors will be theirs."""
         first, place = _distinct(is_inside, style)
         if len(first):
-            self.waiting.append(sub_images(photo, is_inside[first], style, side_px))
+            self.waiting.append(sub_images(photo, is_inside[first].to(photo.device), style, side_px))
         if sum(map(len, self.waiting)) >= self.batch_size:
             self._encode_full_batches()
         self.num_added += len(first)
@@ -144,12 +144,11 @@ class _Batches:
 
 def _distinct(is_inside: Bool[Tensor, "Q H W"], style: SubImage) -> tuple[Int64[Tensor, "D"], Int64[Tensor, "Q"]]:
     """Return one query of each different sub-image, and for each query which of these is its own."""
-    if not len(is_inside):
-        return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
-    boxes = style == "crop"
-    keys = mask_boxes(is_inside).cpu().numpy() if boxes else np.packbits(is_inside.flatten(1).cpu().numpy(), axis=1)
-    _, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    return torch.from_numpy(first), torch.from_numpy(place.reshape(-1))
+    keys = mask_boxes(is_inside).numpy() if style == "crop" else np.packbits(is_inside.flatten(1).numpy(), axis=1)
+    number: dict[bytes, int] = {}  # numpy's unique sorts rows, at many times the cost
+    place = [number.setdefault(key.tobytes(), len(number)) for key in keys]
+    first = [place.index(each) for each in range(len(number))]
+    return torch.tensor(first, dtype=torch.int64), torch.tensor(place, dtype=torch.int64)
 
 
 def _photo_tokens(pixels: Sequence[Tensor], tower: ImageTower, batch_size: int) -> list[Float[Tensor, "E h w"]]:
