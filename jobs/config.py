@@ -9,6 +9,7 @@ import tyro
 
 from cluster.storage import RunDir
 from jobs.engine import Strategy
+from jobs.region_encoder import RegionsConfig
 from jobs.shapes_clip import ShapesClipConfig
 from pading.classes import ClassTable
 from pading.config import from_plain, override
@@ -173,6 +174,7 @@ class PipelineConfig:
     segmenter: SegmenterConfig = field(default_factory=tiny)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
+    regions: RegionsConfig = field(default_factory=RegionsConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     fit: FitConfig = field(default_factory=FitConfig)

@@ -20,6 +20,8 @@ def shapes() -> PipelineConfig:
             "embed.clip.num_crops": 6000,
             "embed.clip.vision_width": 8,
             "embed.clip.steps": 600,
+            "regions.styles": ("crop+mask", "pooled"),
+            "regions.templates": SHAPES_TEMPLATES,
             "shapes.num_train": 8000,
             "pretrain.epochs": 13,
             "pretrain.jitter.turns": True,

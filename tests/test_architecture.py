@@ -30,7 +30,9 @@ ONE_DOOR = {
 CORE_INSIDE = {  # sub-packages of the core that a sub-package must not know
     "pading/data": {"pading.segmenter", "pading.zeroshot", "pading.evaluate", "pading.shapes"},
     "pading/segmenter": {"pading.zeroshot", "pading.evaluate", "pading.shapes"},
-    "pading/zeroshot": {"pading.evaluate", "pading.shapes"},
+    "pading/zeroshot": {"pading.evaluate", "pading.shapes", "pading.regions"},
+    "pading/evaluate": {"pading.regions"},
+    "pading/regions": {"pading.zeroshot", "pading.shapes"},
     "pading/shapes": {"pading.segmenter", "pading.zeroshot", "pading.evaluate"},
 }
 FILES = [path for room in FORBIDDEN for path in sorted((ROOT / room).rglob("*.py"))]

@@ -6,8 +6,8 @@ query embedding, h w mask pixels at the network's stride, L layers of overlappin
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,10 @@ class ImagePrediction:
 
     The network saw the photo letterboxed: resized to (content_height, content_width), in the top left corner of a
     square of input_px. In label_maps 0 is unlabelled and i + 1 is segments[i], as in a `Sample`.
+
+    `regions` has, by style, the unit CLIP image embedding of what lies under each query's mask. It is cached in files
+    of its own and put in by `with_regions` (pading/regions/files.py). A row of NaN is a query that was not encoded,
+    for it cannot matter: the image branch should call it no-object.
     """
 
     image_id: int
@@ -67,6 +71,7 @@ class ImagePrediction:
     mask_logits: Float16[np.ndarray, "Q h w"]
     label_maps: UInt16[np.ndarray, "L H W"]
     segments: tuple[Segment, ...]
+    regions: Mapping[str, Float32[np.ndarray, "Q E"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.label_maps.ndim != 3 or self.label_maps.shape[1:] != (self.height, self.width):
@@ -86,6 +91,12 @@ class ImagePrediction:
             )
         if self.mask_logits.dtype != np.float16:
             raise ValueError(f"image {self.image_id}: mask logits are {self.mask_logits.dtype}; call as_half first")
+        for style, embeddings in self.regions.items():
+            if embeddings.ndim != 2 or len(embeddings) != len(self.mask_logits):
+                raise ValueError(
+                    f"image {self.image_id}: region embeddings {style!r} {embeddings.shape} are not one row for each "
+                    f"of the {len(self.mask_logits)} queries"
+                )
 
     @property
     def label_map(self) -> UInt16[np.ndarray, "H W"]:
@@ -236,7 +247,7 @@ def read_predictions(path: Path, groups: Sequence[int] | None = None) -> Iterato
 def _checksum(row: dict[str, Any]) -> int:
     payload = ("query_embeddings", "mask_logits", "label_maps")
     numbers = [row[name] for name in PREDICTION_SCHEMA.names if name not in (*payload, "segments", "checksum")]
-    numbers += [segment[field.name] for segment in row["segments"] for field in _SEGMENT]
+    numbers += [segment[part.name] for segment in row["segments"] for part in _SEGMENT]
     checksum = zlib.crc32(" ".join(str(number) for number in numbers).encode())
     for name in payload:
         checksum = zlib.crc32(row[name], checksum)
