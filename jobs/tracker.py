@@ -34,7 +34,7 @@ def shard_datasets(config: PipelineConfig, run_dir: RunDir) -> tuple[Dataset, ..
         profile = {**counts, "class_table": table, "seen": len(classes.seen), "unseen": len(classes.unseen)}
         datasets.append(
             Dataset(
-                name=classes.name,
+                name=index.split,
                 digest=index.digest[:32],
                 context=part,
                 source=json.dumps({"uri": shard_folder(config, run_dir, part)}),
