@@ -24,11 +24,12 @@ SETTINGS = {
 class Patience:
     """The seconds that a job may still spend: some to begin with, a few more for each run, none right after a failure.
 
-    Runs that a healthy tracker takes cost a fraction of `per_run_s`.
+    Runs that a healthy tracker takes cost a fraction of `per_run_s`; `longest_s` is for a single one.
     """
 
     start_s: float = 120.0
     per_run_s: float = 3.0
+    longest_s: float = 120.0
     pause_s: float = 60.0
     spent_s: float = field(default=0.0, init=False)
     num_runs: int = field(default=0, init=False)
@@ -39,7 +40,7 @@ class Patience:
         self.num_runs += 1
         if time.monotonic() < self.silent_until:
             return 0.0
-        return self.start_s + self.per_run_s * self.num_runs - self.spent_s
+        return min(self.start_s + self.per_run_s * self.num_runs - self.spent_s, self.longest_s)
 
     @contextlib.contextmanager
     def spending(self) -> Iterator[None]:

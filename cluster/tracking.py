@@ -29,7 +29,6 @@ TABLES_TAG = "mlflow.loggedArtifacts"  # what MLflow's table view and `load_tabl
 CONTEXT_TAG = "mlflow.data.context"
 
 SQLITE = "sqlite:///"
-LONGEST_SEND_S = 120.0
 LARGEST_REQUEST = 900_000  # bytes; a server refuses a million
 # A tracker that says this is alive: the next record may pass.
 REFUSALS = frozenset(
@@ -77,7 +76,7 @@ class Tracker:
         if seconds > 0:
             try:
                 with self.patience.spending():
-                    return self._send_within(min(seconds, LONGEST_SEND_S), record)
+                    return self._send_within(seconds, record)
             except Exception as error:  # whatever is wrong with the tracker, the job's result is safe in the spool
                 log.warning("%s: %s; run %r waits in %s", *self._about(error), record.key, self.spool.path)
                 if not _is_refusal(error):
@@ -101,7 +100,7 @@ class Tracker:
             if is_down:
                 return False
             try:
-                self._send_within(LONGEST_SEND_S, record)
+                self._send_within(self.patience.longest_s, record)
             except Exception as error:
                 log.warning("%s: %s; run %r stays in %s", *self._about(error), record.key, spool.path)
                 is_down = not _is_refusal(error)

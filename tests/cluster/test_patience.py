@@ -33,6 +33,7 @@ def test_patience_grows_with_the_runs_and_shrinks_with_the_time_spent() -> None:
     assert patience.for_next_run() == 1
     patience.spent_s = 40
     assert patience.for_next_run() < 0
+    assert Patience(longest_s=5).for_next_run() == 5
 
 
 def test_time_spent_on_a_failure_counts() -> None:

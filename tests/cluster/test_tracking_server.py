@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from cluster.patience import Patience
 from cluster.run_record import Dataset, RunRecord, table_json
 from cluster.tracking import PARENT_TAG, Tracker
 from tests.cluster.tracking_servers import mlflow_server, postgres
@@ -34,9 +35,10 @@ WRITER = """
 import sys, warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
+from cluster.patience import Patience
 from cluster.run_record import RunRecord
 from cluster.tracking import Tracker
-tracker = Tracker(sys.argv[1], spool=Path(sys.argv[2]))
+tracker = Tracker(sys.argv[1], spool=Path(sys.argv[2]), patience=Patience(start_s=1000, longest_s=1000))
 for index in range(10):
     assert tracker.record(RunRecord(experiment="pading/both", key=f"row {index}", metrics={"pq": index})), index
 """
@@ -91,6 +93,11 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         pytest.skip(str(reason))
 
 
+def patient_tracker(server: Server, folder: Path) -> Tracker:
+    patience = Patience(start_s=1000, longest_s=1000)
+    return Tracker(server.address, spool=folder / "spool.jsonl", patience=patience)
+
+
 def requests_in(log: Path) -> list[str]:
     return re.findall(r'"(?:GET|POST|PUT) [^"?]*/(?:mlflow|mlflow-artifacts)/([a-z-]+(?:/[a-z-]+)?)', log.read_text())
 
@@ -113,7 +120,7 @@ def full_record(key: str, artifact: Path, experiment: str) -> RunRecord:
 def check_full_record(server: Server, tmp_path: Path) -> None:
     """Record a parent and two rows twice; read them back; count what was asked of the server."""
     (tmp_path / "panels.png").write_bytes(b"picture")
-    tracker = Tracker(server.address, spool=tmp_path / "spool.jsonl")
+    tracker = patient_tracker(server, tmp_path)
     parent = tracker.record(RunRecord(experiment="pading/full runs", key="run"))
     first = tracker.record(full_record("row 0", tmp_path / "panels.png", "pading/full"))
     assert first is not None, server.log.read_text()[-3000:]
@@ -144,7 +151,7 @@ def test_a_server_takes_all_of_a_record_in_few_requests(server: Server, as_admin
 
 def test_texts_longer_than_one_request_may_be_are_cut(server: Server, as_admin: None, tmp_path: Path) -> None:
     """A server refuses requests of more than a megabyte; accents count six bytes each."""
-    tracker = Tracker(server.address, spool=tmp_path / "spool.jsonl")
+    tracker = patient_tracker(server, tmp_path)
     params, tags = ({f"{kind} {index}": "é" * 6000 for index in range(60)} for kind in ("param", "tag"))
     metrics = {f"pq/class {index}": float(index) for index in range(1500)}
     run_id = tracker.record(RunRecord(experiment="pading/big", key="big", params=params, tags=tags, metrics=metrics))
@@ -155,7 +162,7 @@ def test_texts_longer_than_one_request_may_be_are_cut(server: Server, as_admin: 
 
 
 def test_nothing_is_printed_for_each_run(server: Server, as_admin: None, tmp_path: Path, capsys) -> None:
-    tracker = Tracker(server.address, spool=tmp_path / "spool.jsonl")
+    tracker = patient_tracker(server, tmp_path)
     assert tracker.record(RunRecord(experiment="pading/quiet", key="row"))
     assert capsys.readouterr().out == ""
 
@@ -164,7 +171,7 @@ def test_nothing_is_printed_for_each_run(server: Server, as_admin: None, tmp_pat
 def test_without_the_password_rows_wait_and_with_it_they_are_sent(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tracker = Tracker(server.address, spool=tmp_path / "spool.jsonl")
+    tracker = patient_tracker(server, tmp_path)
     assert tracker.record(RunRecord(experiment="pading/accounts", key="row")) is None
     assert "401" in caplog.text
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")

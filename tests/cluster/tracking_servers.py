@@ -68,7 +68,7 @@ def postgres() -> Iterator[str]:
                 ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-q"]
                 while subprocess.run(ready).returncode:
                     wait_a_little(server, deadline, log)
-                yield f"postgresql://mlflow@127.0.0.1:{port}/postgres"
+                yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
             finally:
                 server.send_signal(signal.SIGINT)  # "fast": does not wait for clients
                 server.wait(timeout=60)
