@@ -10,7 +10,7 @@ from typing import Any
 from cluster.run_record import Dataset, RunRecord, table_json
 from cluster.storage import Manifest, RunDir
 from jobs.config import PipelineConfig
-from jobs.evaluate import PANELS, ROWS
+from jobs.evaluate import ROWS
 from jobs.shard import shard_classes
 from jobs.tracker import shard_datasets
 from pading.segmenter.provenance import read_provenance
@@ -52,7 +52,8 @@ def _pipeline(
     folders = sorted(path.parent for path in run_dir.root.glob("*/manifest.json"))
     manifests = [manifest for manifest in map(Manifest.read, folders) if manifest is not None]
     evaluation = run_dir.artefact("evaluation")
-    files = [*(run_dir.root / name for name in PAGES), *(evaluation / name for name in (PANELS, COMPARISONS))]
+    pages = [*(run_dir.root / name for name in PAGES), evaluation / COMPARISONS]
+    files = [*pages, *sorted(evaluation.glob("*.png"))]
     return RunRecord(
         experiment=PIPELINES,
         key=identity,
