@@ -1,54 +1,44 @@
 """Runs in MLflow, written so that a dead tracker never stops a job and a repeated record never makes a second run.
 
 Everything goes through one client with explicit run ids; MLflow's process-wide "active run" is never touched. MLflow is
-imported on first use, because that takes seconds. Only the driver of a job records: a fresh SQLite database must not be
-created by several processes at once.
+imported on first use, because that takes seconds.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import logging
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cluster.patience import Patience, impatient, within
+from cluster.run_record import LONGEST_DIGEST, Dataset, RunRecord, without_secrets
+from cluster.spool import Spool, locked_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
-KEY_TAG = "pading.key_sha256"  # MLflow's search cannot quote every key; the run's name is the key itself
+KEY_TAG = "pading.key_sha256"  # MLflow's search cannot quote every key
 RECORDED_TAG = "pading.recorded_ms"
 PARENT_TAG = "mlflow.parentRunId"
+TABLES_TAG = "mlflow.loggedArtifacts"  # what MLflow's table view and `load_table` look for
+CONTEXT_TAG = "mlflow.data.context"
 
-# MLflow's own defaults keep a job waiting for minutes on a server that is gone.
-IMPATIENCE = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-}
-PAUSE_S = 60.0
-LONGEST_PARAM, LONGEST_TAG = 6000, 8000
+SQLITE = "sqlite:///"
+LARGEST_REQUEST = 900_000  # bytes; a server refuses a million
+# A tracker that says this is alive: the next record may pass.
+REFUSALS = frozenset(
+    ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE", "BAD_REQUEST")
+)
+# And this may come of another process that wrote the same thing at the same moment.
+PASSING = REFUSALS | {"TEMPORARILY_UNAVAILABLE"}
+RETRY_AFTER_S = (0.2, 1.0)
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """All there is to say about one run: one line of a spool file."""
-
-    experiment: str
-    key: str
-    params: dict[str, str]
-    tags: dict[str, str]
-    metrics: dict[str, float]
-    artifacts: tuple[str, ...]
-    parent: str | None
-    recorded_ms: int
 
 
 class Tracker:
@@ -58,17 +48,74 @@ class Tracker:
     chooses its own.
     """
 
-    def __init__(self, uri: str, *, spool: Path, artifacts: Path | None = None) -> None:
+    def __init__(
+        self, uri: str, *, spool: Path, artifacts: Path | None = None, patience: Patience | None = None
+    ) -> None:
         self.uri = uri
-        self.spool = spool
-        if artifacts is None and uri.startswith("sqlite:///"):
-            artifacts = Path(uri.removeprefix("sqlite:///")).parent / "artifacts"
+        self.shown_uri = without_secrets(uri)
+        self.spool = Spool(spool)
+        if uri.startswith(SQLITE):
+            artifacts = artifacts or Path(uri.removeprefix(SQLITE)).parent / "artifacts"
         self.artifacts = artifacts
+        self.patience = patience or Patience()
         self._lazy_client: MlflowClient | None = None
-        self._silent_until = 0.0
+        self._experiments: dict[str, str] = {}  # name -> id
+        self._parents: dict[tuple[str, str], str] = {}  # experiment's id and key -> run's id
+
+    def record(self, record: RunRecord) -> str | None:
+        """Write one finished run and return its id, or put the record into the spool and return None.
+
+        A run of the same experiment and key is updated; one whose parameters differ, or that has metrics which the
+        record lacks, is replaced.
+
+        Raises:
+            OSError: if neither the tracker nor the disk takes it.
+        """
+        record = replace(record, tracker=self.shown_uri)
+        seconds = self.patience.for_next_run()
+        if seconds > 0:
+            try:
+                with self.patience.spending():
+                    return self._send_within(seconds, record)
+            except Exception as error:  # whatever is wrong with the tracker, the job's result is safe in the spool
+                log.warning("%s: %s; run %r waits in %s", *self._about(error), record.key, self.spool.path)
+                if not _is_refusal(error):
+                    self.patience.pause()
+        self.spool.append(record)
+        return None
+
+    def replay(self, spool: Spool) -> int:
+        """Send what waits in a spool, and return how many records still wait there.
+
+        Records keep the time at which they were made, so that one that was overtaken by a newer record changes nothing.
+        The first sign that the tracker is down ends the attempt; a record that it refuses holds back no other.
+
+        Raises:
+            ValueError: if a line of the file is not a record; nothing is sent then.
+        """
+        is_down = False
+
+        def send(record: RunRecord) -> bool:
+            nonlocal is_down
+            if is_down:
+                return False
+            try:
+                self._send_within(self.patience.longest_s, record)
+            except Exception as error:
+                log.warning("%s: %s; run %r stays in %s", *self._about(error), record.key, spool.path)
+                is_down = not _is_refusal(error)
+                return False
+            return True
+
+        return spool.replay(send)
 
     def experiment(self, name: str) -> str:
         """Return the id of an experiment, creating or restoring it first where needed."""
+        if name not in self._experiments:
+            self._experiments[name] = self._active_experiment(name)
+        return self._experiments[name]
+
+    def _active_experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
 
         found = self._client.get_experiment_by_name(name)
@@ -84,110 +131,69 @@ class Tracker:
             self._client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
-    def record_run(
-        self,
-        *,
-        experiment: str,
-        key: str,
-        params: Mapping[str, Any],
-        tags: Mapping[str, Any],
-        metrics: Mapping[str, float],
-        artifacts: Sequence[Path] = (),
-        parent: str | None = None,
-    ) -> str | None:
-        """Write one finished run and return its id, or put the record into the spool and return None.
+    def _send_within(self, seconds: float, record: RunRecord) -> str:
+        def send() -> str:
+            for pause_s in RETRY_AFTER_S:
+                try:
+                    return self._send(record)
+                except Exception as error:
+                    self._experiments.clear()  # somebody may have deleted one, or a parent
+                    self._parents.clear()
+                    if getattr(error, "error_code", None) not in PASSING:
+                        raise
+                time.sleep(pause_s)
+            return self._send(record)
 
-        Args:
-            experiment: its name; created where absent.
-            key: identity of the run inside the experiment: recording the same key again updates the run. MLflow cannot
-                change a parameter, so a run whose parameters differ is replaced.
-            params: what was chosen.
-            tags: what to find the run by.
-            metrics: flat names such as "pq/seen".
-            artifacts: small files or folders to attach.
-            parent: key of the parent run, which must be recorded first.
-        """
-        record = RunRecord(
-            experiment=experiment,
-            key=key,
-            params={name: str(value)[:LONGEST_PARAM] for name, value in params.items()},
-            tags={name: str(value)[:LONGEST_TAG] for name, value in tags.items()},
-            metrics={name: float(value) for name, value in metrics.items()},
-            artifacts=tuple(str(path.resolve()) for path in artifacts),
-            parent=parent,
-            recorded_ms=time.time_ns() // 1_000_000,
-        )
-        if time.monotonic() >= self._silent_until:
-            try:
-                return self._send(record)
-            except Exception as error:  # whatever is wrong with the tracker, the job's result is safe in the spool
-                log.warning("MLflow at %s: %s; run %r waits in %s", self.uri, _first_line(error), key, self.spool)
-                if getattr(error, "error_code", None) != "INVALID_PARAMETER_VALUE":
-                    self._silent_until = time.monotonic() + PAUSE_S
-        self.spool.parent.mkdir(parents=True, exist_ok=True)
-        with self.spool.open("a") as lines:
-            lines.write(json.dumps(dataclasses.asdict(record)) + "\n")
-        return None
-
-    def replay(self, spool: Path) -> int:
-        """Send what waits in a spool file, and return how many records still wait there.
-
-        Records keep the time at which they were made, so that one that was overtaken by a newer record changes nothing.
-
-        Raises:
-            ValueError: if a line of the file is not a record; nothing is sent then.
-        """
-        if not spool.exists():
-            return 0
-        waiting = []
-        for record in [_parse(line, spool, number) for number, line in enumerate(spool.open(), start=1)]:
-            try:
-                self._send(record)
-            except Exception as error:  # the others may still pass
-                log.warning("MLflow at %s: %s; run %r stays in %s", self.uri, _first_line(error), record.key, spool)
-                waiting.append(record)
-        rest = spool.with_suffix(".rest")
-        rest.write_text("".join(json.dumps(dataclasses.asdict(record)) + "\n" for record in waiting))
-        rest.replace(spool)
-        if not waiting:
-            spool.unlink()
-        return len(waiting)
+        with impatient():
+            run_id: str = within(seconds, send)
+        return run_id
 
     def _send(self, record: RunRecord) -> str:
-        with _impatient():
-            experiment_id = self.experiment(record.experiment)
-            found = self._find(experiment_id, record.key)
-            if found is not None and int(found.data.tags.get(RECORDED_TAG, 0)) > record.recorded_ms:
-                return str(found.info.run_id)
-            run_id = self._write(experiment_id, found, record)
-            for path in record.artifacts:
-                self._attach(run_id, Path(path))
-            self._client.set_terminated(run_id, "FINISHED")
-            return run_id
-
-    def _write(self, experiment_id: str, found: "Run | None", record: RunRecord) -> str:
-        from mlflow.entities import Metric, Param, RunTag
-
-        tags = {**record.tags, KEY_TAG: _digest(record.key), RECORDED_TAG: str(record.recorded_ms)}
-        if record.parent is not None:
-            parent = self._find(experiment_id, record.parent)
-            if parent is None:
-                raise LookupError(f"parent run {record.parent!r} is not recorded in {record.experiment!r}")
-            tags[PARENT_TAG] = parent.info.run_id
-        if found is not None and not found.data.params.items() <= record.params.items():
+        """Write a record, or what an earlier attempt left out of it: a run is known by its key from its creation on."""
+        experiment_id = self.experiment(record.experiment)
+        found = self._find(experiment_id, record.key)
+        if found is not None and int(found.data.tags.get(RECORDED_TAG, 0)) > record.recorded_ms:
+            return str(found.info.run_id)
+        parent_id = self._parent_id(record)
+        if found is not None and not _can_become(found, record):
             self._client.delete_run(found.info.run_id)
+            self._parents.pop((experiment_id, record.key), None)
             found = None
         if found is None:
-            found = self._client.create_run(
-                experiment_id, record.recorded_ms, {KEY_TAG: _digest(record.key)}, record.key
-            )
-        self._client.log_batch(
-            found.info.run_id,
-            metrics=[Metric(name, value, record.recorded_ms, 0) for name, value in record.metrics.items()],
-            params=[Param(name, value) for name, value in record.params.items()],
-            tags=[RunTag(name, value) for name, value in tags.items()],
-        )
-        return str(found.info.run_id)
+            name, tags = record.name or record.key, {KEY_TAG: _digest(record.key)}
+            created = self._client.create_run(experiment_id, record.recorded_ms, tags, name)
+            found = self._find(experiment_id, record.key) or created  # another process may have been quicker
+        run_id = str(found.info.run_id)
+        for metrics, params, tags in _requests(record, parent_id):
+            self._client.log_batch(run_id, metrics, params, tags)
+        if record.datasets:
+            self._client.log_inputs(run_id, [_dataset_input(dataset) for dataset in record.datasets])
+        for name, text in record.tables.items():
+            self._client.log_text(run_id, text, name)
+        for path in record.artifacts:
+            self._attach(run_id, Path(path))
+        self._client.set_terminated(run_id, record.status)
+        return run_id
+
+    def _find(self, experiment_id: str, key: str) -> "Run | None":
+        """Return the run of a key. Of two that were created at the same moment, every process keeps the same one."""
+        runs = self._client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{_digest(key)}'", max_results=10)
+        first, *doubles = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id)) or [None]
+        for double in doubles:
+            self._client.delete_run(double.info.run_id)
+        return first
+
+    def _parent_id(self, record: RunRecord) -> str | None:
+        if record.parent is None:
+            return None
+        experiment = record.parent_experiment or record.experiment
+        place = self.experiment(experiment), record.parent
+        if place not in self._parents:
+            parent = self._find(*place)
+            if parent is None:
+                raise LookupError(f"parent run {record.parent!r} is not recorded in {experiment!r}")
+            self._parents[place] = str(parent.info.run_id)
+        return self._parents[place]
 
     def _attach(self, run_id: str, path: Path) -> None:
         if path.is_dir():
@@ -195,51 +201,92 @@ class Tracker:
         elif path.exists():
             self._client.log_artifact(run_id, str(path))
         else:
-            log.warning("artifact %s of run %s is gone", path, run_id)
-
-    def _find(self, experiment_id: str, key: str) -> "Run | None":
-        runs = self._client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{_digest(key)}'", max_results=1)
-        return runs[0] if runs else None
+            log.warning("artifact %s of run %s is gone; the run is recorded without it", path, run_id)
 
     def _artifact_location(self, experiment: str) -> str | None:
         if self.artifacts is None or self.uri.startswith("http"):
             return None
         return (self.artifacts / experiment).resolve().as_uri()
 
+    def _about(self, error: Exception) -> tuple[str, str]:
+        line = (str(error).splitlines() or [""])[0] or type(error).__name__
+        return f"MLflow at {self.shown_uri}", without_secrets(line)[:300]
+
     @property
     def _client(self) -> "MlflowClient":
         if self._lazy_client is None:
             from mlflow import MlflowClient
 
-            if self.uri.startswith("sqlite:///"):
-                Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-            self._lazy_client = MlflowClient(self.uri)
+            with _created_by_one_process(self.uri):
+                client = MlflowClient(self.uri)
+                client.search_experiments(max_results=1)  # the first contact makes the tables
+            self._lazy_client = client
         return self._lazy_client
 
 
 @contextlib.contextmanager
-def _impatient() -> Iterator[None]:
-    """Give up on a dead server after seconds; what the user has set in the environment wins."""
-    added = {name: value for name, value in IMPATIENCE.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
+def _created_by_one_process(uri: str) -> Iterator[None]:
+    """Let one process at a time open a SQLite file: two that both fill a fresh one with tables fail."""
+    if not uri.startswith(SQLITE):
         yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+        return
+    file = Path(uri.removeprefix(SQLITE))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with locked_file(file.with_name(f".{file.name}.lock")):
+        yield
 
 
-def _parse(line: str, spool: Path, number: int) -> RunRecord:
-    try:
-        fields = json.loads(line)
-        return RunRecord(**{**fields, "artifacts": tuple(fields["artifacts"])})
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{spool}, line {number} is not a run record ({error}); mend or delete the line") from error
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, LookupError) or getattr(error, "error_code", None) in REFUSALS
+
+
+def _can_become(found: "Run", record: RunRecord) -> bool:
+    """Parameters cannot be changed, nor metrics be taken away."""
+    return found.data.params.items() <= record.params.items() and found.data.metrics.keys() <= record.metrics.keys()
+
+
+def _requests(
+    record: RunRecord, parent_id: str | None
+) -> Iterator[tuple[list["Metric"], list["Param"], list["RunTag"]]]:
+    """Cut what `log_batch` is to write into requests that a server accepts: one, unless texts are long.
+
+    The client cuts by number itself, but not by size. What marks the run as recorded comes last.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    tags = {**record.tags, KEY_TAG: _digest(record.key)}
+    if parent_id is not None:
+        tags[PARENT_TAG] = parent_id
+    if record.tables:
+        tags[TABLES_TAG] = json.dumps([{"path": name, "type": "table"} for name in record.tables])
+    tags[RECORDED_TAG] = str(record.recorded_ms)
+    entities = [
+        *(Metric(name, value, record.recorded_ms, 0) for name, value in record.metrics.items()),
+        *(Param(name, value) for name, value in record.params.items()),
+        *(RunTag(name, value) for name, value in tags.items()),
+    ]
+    requests: list[list[Metric | Param | RunTag]] = [[]]
+    size = 0
+    for entity in entities:
+        num_bytes = len(json.dumps([entity.key, entity.value])) + 100
+        if size + num_bytes > LARGEST_REQUEST:
+            requests.append([])
+            size = 0
+        requests[-1].append(entity)
+        size += num_bytes
+    for request in requests:
+        yield tuple([entity for entity in request if isinstance(entity, kind)] for kind in (Metric, Param, RunTag))
+
+
+def _dataset_input(dataset: Dataset) -> "DatasetInput":
+    from mlflow.entities import Dataset as Entity
+    from mlflow.entities import DatasetInput, InputTag
+
+    entity = Entity(
+        dataset.name, dataset.digest[:LONGEST_DIGEST], "pading-shards", dataset.source, profile=dataset.profile
+    )
+    return DatasetInput(entity, [InputTag(CONTEXT_TAG, dataset.context)])
 
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -15,6 +15,7 @@ from jobs.diagnose import Diagnose, diagnose
 from jobs.draw import Draw, draw
 from jobs.export import Export, export
 from jobs.failures import exit_code
+from jobs.look_back import LookBack, is_look_back, look_back
 from jobs.pipeline import plan, run_pipeline
 from jobs.predict import Predict, predict
 from jobs.presets import PRESETS
@@ -50,6 +51,8 @@ verbs
   {", ".join(STAGE_VERBS[:6])},
   {", ".join(STAGE_VERBS[6:])}
                one stage of a run
+  leaderboard RUN... [--sync]
+               the tables of finished runs again, merged; --sync sends MLflow what it missed
   ablate       every line of the papers' tables x several seeds, compared, on what a run has cached
   predict      masks and names for photos, from a finished run or a taught model
   teach        a class by name, without images: a new model that knows it; or --forget one
@@ -86,8 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
         say(HELP)
         return 0 if arguments else 2
     verb, rest = arguments[0], arguments[1:]
-    if verb in COMMANDS:
-        form, work = COMMANDS[verb]
+    if verb in COMMANDS or (verb == "leaderboard" and is_look_back(rest)):
+        form, work = COMMANDS.get(verb, (LookBack, look_back))
         command = tyro.cli(form, args=rest, prog=f"pading {verb}", description=work.__doc__)
         return exit_code(lambda: work(command), trace=None)
     if verb not in ("run", "ablate", *STAGE_VERBS):

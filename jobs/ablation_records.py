@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cluster.run_record import RunRecord
 from cluster.storage import RunDir
 from jobs.ablation_fits import Fit
 from jobs.config import PipelineConfig
-from jobs.leaderboard import tracker_of
-from jobs.progress import Progress, say
+from jobs.tracker import send_all, shard_datasets, tracker_of
 from pading.evaluate.ablation import VariantResult
 from pading.evaluate.ablation_pages import PAGES
 from pading.zeroshot.ablation import Variant
@@ -27,18 +27,23 @@ def record_ablation(
     folder: Path,
 ) -> None:
     """Send an ablation to the tracker, which may be down; tables that are added later join the same parent run."""
-    tracker = tracker_of(run_dir)
     identity = hashlib.sha256(json.dumps([config.preset, dict(inputs)], sort_keys=True).encode()).hexdigest()[:16]
     experiment, parent = f"pading/{config.task}", f"{identity}/ablation"
     common = {"split": report["split"], "stage": "ablate", "leaky": str(report["leaky"]).lower()}
-    sent = [
-        tracker.record_run(
+    records = [
+        RunRecord(
             experiment=experiment,
             key=parent,
-            params={"preset": config.preset, "run_dir": run_dir.root.resolve(), **inputs},
-            tags={**common, "tables": ",".join(table["name"] for table in report["tables"])},
+            name=f"ablation {run_dir.root.resolve().name}",
+            params={"preset": config.preset, **inputs},
+            tags={
+                **common,
+                "run_dir": run_dir.root.resolve(),
+                "tables": ",".join(table["name"] for table in report["tables"]),
+            },
             metrics={"num_variants": len(results), "num_fits": len(fits), "num_images": report["num_images"]},
             artifacts=[folder / page for page in PAGES],
+            datasets=shard_datasets(config, run_dir),
         )
     ]
     tables: dict[int, list[str]] = {}
@@ -46,13 +51,13 @@ def record_ablation(
         for line in table["lines"]:
             tables.setdefault(line["variant"], []).append(f"{table['name']}={line['label']}")
     numbers = {variant: number for number, variant in enumerate(results)}
-    progress = Progress("MLflow runs", len(fits))
     for fit in fits:
         metrics = results[fit.variant].metrics[fit.seed]
-        sent.append(
-            tracker.record_run(
+        records.append(
+            RunRecord(
                 experiment=experiment,
                 key=f"{parent}/{fit.key}",
+                name=fit.name,
                 params={"preset": config.preset, "fit": fit.key},
                 tags={
                     **common,
@@ -65,9 +70,4 @@ def record_ablation(
                 parent=parent,
             )
         )
-        progress.update(len(sent) - 1)
-    missing = sum(run_id is None for run_id in sent)
-    if missing:
-        say(f"  MLflow at {tracker.uri} did not answer: {missing} runs wait in {tracker.spool}")
-    else:
-        say(f"  MLflow: {len(sent)} runs at {tracker.uri}")
+    send_all(tracker_of(run_dir), records, run_dir)

@@ -3,9 +3,8 @@
 It looks at real features of unseen classes, which no fit may: read it to understand a result, never to choose settings.
 """
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,13 +16,13 @@ from cluster.storage import Manifest, RunDir, write_json, written_whole
 from jobs.cache import prediction_files
 from jobs.config import PipelineConfig, read_config
 from jobs.diagnosis_page import diagnosis_page, sentences
-from jobs.evaluate import ROWS
 from jobs.fit import fitted_rows, fitted_settings
 from jobs.fit_inputs import read_fit_inputs
-from jobs.leaderboard import record_row, tracker_of
 from jobs.model import row_of
 from jobs.progress import say
+from jobs.row_records import leaderboard_records
 from jobs.shard import shard_classes
+from jobs.tracker import tracker_of
 from pading.evaluate.leaderboard import write_whole
 from pading.evaluate.matched import all_matched_queries
 from pading.evaluate.predictions import ImagePrediction, read_predictions
@@ -124,13 +123,15 @@ def _predictions(run_dir: RunDir) -> Iterator[ImagePrediction]:
 
 
 def _attach(run_dir: RunDir, config: PipelineConfig, row: dict[str, Any], folder: Path) -> None:
-    """Add the folder to the MLflow run of this row, if it was evaluated."""
-    evaluation = run_dir.artefact("evaluation")
-    manifest = Manifest.read(evaluation)
-    if manifest is None:
+    """Add the folder to the MLflow run of this row, if it was evaluated; of several tasks, to that of the first."""
+    if Manifest.read(run_dir.artefact("evaluation")) is None:
         return
+    parent, *rows = leaderboard_records(config, run_dir)
     keys = ("method", "profile", "seed")
-    scored = [r for r in json.loads((evaluation / ROWS).read_text()) if all(r[key] == row[key] for key in keys)]
-    for first in scored[:1]:  # of several tasks, the first
-        if record_row(tracker_of(run_dir), config, run_dir, manifest.digest, first, folder):
-            say("  attached to its MLflow run")
+    scored = [record for record in rows if all(record.tags[key] == str(row[key]) for key in keys)]
+    if not scored:
+        return
+    tracker = tracker_of(run_dir)
+    tracker.record(parent)
+    if tracker.record(replace(scored[0], artifacts=[folder])):
+        say("  attached to its MLflow run")

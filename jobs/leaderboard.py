@@ -1,66 +1,36 @@
 """Stage `leaderboard`: evaluated rows -> MLflow runs, `leaderboard.{json,md,html}` and a table to read here."""
 
 import json
-import math
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from cluster.storage import Manifest, RunDir
-from cluster.tracking import Tracker
+from cluster.storage import RunDir
 from jobs.config import PipelineConfig
 from jobs.evaluate import PANELS, ROWS
 from jobs.progress import say
+from jobs.row_records import leaderboard_records
 from jobs.shard import shard_classes
+from jobs.tracker import send_all, tracker_of
 from pading.evaluate.leaderboard_pages import terminal_table, write_leaderboard
 from pading.segmenter.provenance import read_provenance
 
 
 def publish(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Write the leaderboard files into the run directory and one MLflow run per row; the tracker may be down."""
+    """Write the leaderboard files into the run directory and one MLflow run per row; the tracker may be down.
+
+    Raises:
+        OSError: if it is down and the disk has no room for what it should be told.
+        ValueError: if a file of the evaluation is not what `evaluate` writes.
+    """
     evaluation = run_dir.artefact("evaluation")
     rows = json.loads((evaluation / ROWS).read_text())
     shutil.copy(evaluation / PANELS, folder / PANELS)
     write_leaderboard(run_dir.root, rows, notes=_notes(config, run_dir), panels=[folder / PANELS])
     say(terminal_table(rows))
     tracker = tracker_of(run_dir)
-    identity = Manifest.read(evaluation)
-    assert identity is not None
-    sent = [record_row(tracker, config, run_dir, identity.digest, row, evaluation / PANELS) for row in rows]
-    missing = sum(run_id is None for run_id in sent)
-    if missing:
-        say(f"  MLflow at {tracker.uri} did not answer: {missing} rows wait in {tracker.spool}")
-    else:
-        say(f"  MLflow: {len(rows)} runs at {tracker.uri}")
-    return {"rows": len(rows), "mlflow": tracker.uri, "spooled": missing}
-
-
-def tracker_of(run_dir: RunDir) -> Tracker:
-    """Return the MLflow store that `MLFLOW_TRACKING_URI` names, or the run directory's own SQLite file."""
-    default = f"sqlite:///{(run_dir.root / 'mlflow.db').resolve()}"
-    return Tracker(os.environ.get("MLFLOW_TRACKING_URI", default), spool=run_dir.root / "mlflow_spool.jsonl")
-
-
-def record_row(
-    tracker: Tracker, config: PipelineConfig, run_dir: RunDir, identity: str, row: dict[str, Any], artifact: Path
-) -> str | None:
-    """Write the MLflow run of a row, or attach one more file or folder to it; None if the tracker did not answer.
-
-    `identity` is the digest of the evaluation that the row comes from.
-    """
-    split = shard_classes(run_dir).name
-    name = f"{row['method']}-{row['profile']}-seed{row['seed']}"
-    metrics = {key: value for key, value in row["metrics"].items() if value is not None and math.isfinite(value)}
-    return tracker.record_run(
-        experiment=f"pading/{row['task']}",
-        key=f"{identity}/{name}",
-        params={"preset": config.preset, "run_dir": run_dir.root.resolve(), "evaluation": identity},
-        tags={key: row[key] for key in ("method", "profile", "seed")}
-        | {"split": split, "stage": "evaluate", "leaky": str(row.get("leaky", False)).lower()},
-        metrics=metrics,
-        artifacts=[artifact],
-    )
+    missing = send_all(tracker, leaderboard_records(config, run_dir), run_dir)
+    return {"rows": len(rows), "mlflow": tracker.shown_uri, "spooled": missing}
 
 
 def _notes(config: PipelineConfig, run_dir: RunDir) -> list[str]:

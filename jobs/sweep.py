@@ -9,6 +9,8 @@ from cluster.storage import RunDir, write_json
 from jobs.config import PipelineConfig
 from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress, say
+from jobs.sweep_records import sweep_records
+from jobs.tracker import send_all, tracker_of
 from pading.config import override
 from pading.zeroshot.methods import MethodConfig
 from tuning.space import current_point, pading_space
@@ -19,7 +21,7 @@ BEST, TRIALS = "best.json", "trials.json"
 
 
 def search(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Write every trial and the winner's settings; the default settings compete as a trial of their own."""
+    """Write every trial and the winner's settings, and tell MLflow; the default settings compete as a trial, too."""
     connect()
     inputs = TrialInputs(
         cached=read_fit_inputs(run_dir),
@@ -42,6 +44,7 @@ def search(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, A
     write_json(folder / TRIALS, records)
     write_json(folder / BEST, best)
     say(f"  {len(records)} trials; chosen ({OBJECTIVE} {best[OBJECTIVE]:.3f} on held-out classes): {best['settings']}")
+    send_all(tracker_of(run_dir), sweep_records(config, run_dir, records, best), run_dir)
     return {"trials": len(records), "failed": sum(record["error"] is not None for record in records)}
 
 

@@ -47,13 +47,14 @@ def test_a_command_of_the_readme_runs(command: str, smoke_run: Path, tmp_path: P
         "PHOTO.jpg": str(sorted((run_dir / "shapes" / "val2017").glob("*.jpg"))[0]),
         "COCO_FOLDER": str(run_dir / "shapes"),
         "CLIP_VECTORS.npy": str(vectors),
+        "RUN": str(run_dir),
         "out": str(tmp_path / "out"),
     }
     arguments = [stand_ins.get(argument, argument) for argument in arguments]
     for flag, place in (("--run-dir", run_dir), ("--model", run_dir), ("--out", tmp_path / "out")):
         if flag in arguments:
             arguments[arguments.index(flag) + 1] = str(place)
-    if not {"--run-dir", "--model", "draw"} & set(arguments):
+    if not {"--run-dir", "--model", "draw", "leaderboard"} & set(arguments):
         arguments += [] if "--help" in arguments else ["--run-dir", str(tmp_path / "fresh")]
     if {"shapes", "coco-mini"} & set(arguments[1:2]):
         arguments += ["--dry-run"]

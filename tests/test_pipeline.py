@@ -96,6 +96,31 @@ def test_every_row_is_one_mlflow_run(smoke_run: Path, task: str, metric: str) ->
         assert f"{metric}/seen" in run.data.metrics
 
 
+def test_mlflow_has_the_pipeline_run_above_its_rows_and_the_sweep_above_its_trials(smoke_run: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{smoke_run / 'mlflow.db'}")
+    ids = {experiment.name: experiment.experiment_id for experiment in client.search_experiments()}
+    (whole,) = client.search_runs([ids["pading/runs"]])
+    for task in ("panoptic", "semantic", "instance"):
+        rows = client.search_runs([ids[f"pading/{task}"]])
+        assert {run.data.tags["mlflow.parentRunId"] for run in rows} == {whole.info.run_id}
+        digests = {(entry.dataset.name, entry.dataset.digest) for run in rows for entry in run.inputs.dataset_inputs}
+        assert len(digests) == 2
+    assert whole.data.metrics["num_rows"] == 3 * len(METHODS)
+    pages = {file.path for file in client.list_artifacts(whole.info.run_id)}
+    assert {"leaderboard.html", "config.json", "panels.png"} <= pages
+    trials = json.loads((smoke_run / "sweep" / "trials.json").read_text())
+    runs = client.search_runs([ids["pading/sweep"]])
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    (sweep,) = [run for run in runs if run not in children]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {sweep.info.run_id}
+    assert len(children) == len(trials)
+    best = json.loads((smoke_run / "sweep" / "best.json").read_text())["settings"]
+    (chosen,) = [run for run in children if run.data.tags["is_chosen"] == "true"]
+    assert chosen.data.params == {name: str(value) for name, value in best.items()}
+
+
 def test_no_unseen_pixel_or_id_reaches_a_training_step(smoke_run: Path) -> None:
     """From the shards through the very arrays that a training step sees to the cached features."""
     classes = ClassTable.from_json((smoke_run / "shards" / "classes.json").read_text())
