@@ -9,6 +9,7 @@ import tyro
 
 from cluster.storage import RunDir
 from jobs.engine import Strategy
+from jobs.rows import RowName
 from jobs.shapes_clip import ShapesClipConfig
 from pading.classes import ClassTable
 from pading.config import from_plain, override
@@ -23,7 +24,8 @@ from pading.splits.own import SPLIT_SUFFIXES
 from pading.splits.published import find_split
 from pading.splits.split import JUDGED, Split, Task
 from pading.text.embeddings import PROMPT_TEMPLATES
-from pading.zeroshot.methods import Method, MethodConfig, Profile
+from pading.zeroshot.methods import METHODS, MethodConfig, Profile
+from pading.zeroshot.zegformer import ZegformerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +139,7 @@ class FitConfig:
     The profile `best` has the settings under `method`, with the sweep's winner; the others have their own.
     """
 
-    methods: tuple[Method, ...] = ("supervised", "projection", "gmmn", "wgan", "primitive", "primitive+align", "pading")
+    methods: tuple[RowName, ...] = (*METHODS, "zegformer-seg")  # see jobs/rows.py
     profiles: tuple[Profile, ...] = ("best",)
     seeds: tuple[int, ...] = (0, 1, 2)
     profile_steps: int = 0  # of each generator and classifier fit under `paper` and `released`; 0: as published
@@ -176,6 +178,7 @@ class PipelineConfig:
     method: MethodConfig = field(default_factory=MethodConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    zegformer: ZegformerConfig = field(default_factory=ZegformerConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 

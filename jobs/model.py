@@ -17,6 +17,7 @@ from jobs.clip import LOCAL_FOLDER
 from jobs.config import EmbedConfig, read_config
 from jobs.embed import CLIP_FOLDER, EMBEDDINGS
 from jobs.fit import fitted_rows, fitted_settings
+from jobs.rows import RowName
 from jobs.shard import shard_classes
 from pading.classes import ClassTable
 from pading.config import from_plain, to_plain
@@ -26,7 +27,7 @@ from pading.splits.split import Task
 from pading.text.embeddings import TextEmbeddings
 from pading.zeroshot.classifier import Classifier, save_classifier
 from pading.zeroshot.generator_files import save_generator
-from pading.zeroshot.methods import Method, MethodConfig
+from pading.zeroshot.methods import MethodConfig
 from pading.zeroshot.standardise import Standardised
 
 SCHEMA_VERSION = 1
@@ -38,7 +39,7 @@ SEGMENTER, TEXT, FITTED = "segmenter", "text", "fitted"
 class ModelConfig:
     """What a model is besides its weights; `run` is the run directory that it was fitted in, with that cache."""
 
-    method: Method
+    method: RowName
     seed: int
     task: Task
     input_px: int

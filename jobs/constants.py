@@ -1,0 +1,150 @@
+"""ZegFormer's lambda and gamma, chosen on seen classes held out as pseudo-unseen, never on unseen ones.
+
+The classifier is fitted without the held-out classes; truth, candidates and texts have no truly unseen class at all.
+What stays: segmenter and CLIP did see the held-out classes, and the images are val images, whose seen classes the two
+numbers are then scored on as well. So a choice is for comparing settings; its own scores predict nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+
+from cluster.storage import RunDir
+from jobs.cache import prediction_files
+from jobs.config import PipelineConfig
+from jobs.fit import fitted_settings
+from jobs.fit_inputs import read_fit_inputs
+from jobs.progress import Progress, say
+from jobs.rows import RECIPES, Recipe, RowInputs, scorer_by
+from pading.evaluate.grid import PENALTIES, WEIGHTS, GridPoint, best_point, mean_points, score_grid
+from pading.evaluate.predictions import renumber_truth
+from pading.randomness import derive_seed
+from pading.splits.split import Task
+from pading.zeroshot.fit_inputs import FitInputs
+from pading.zeroshot.methods import MethodConfig, finish, fit_method
+from pading.zeroshot.pseudo_unseen import hold_out_classes, kept_classes, without_held_out
+from pading.zeroshot.zegformer import ZegformerConfig
+
+NUM_IMAGES = 200  # of the val images, the first
+
+
+def choose_constants(
+    config: PipelineConfig, run_dir: RunDir, rows: Iterable[Mapping[str, Any]], inputs: RowInputs
+) -> dict[tuple[str, str], list[GridPoint]]:
+    """Return the grid of each calibrated row's method and profile, a mean over `sweep.holdouts` hold-outs.
+
+    Raises:
+        ValueError: if no class can be held out.
+    """
+    wanted = dict.fromkeys((row["method"], row["profile"]) for row in rows if RECIPES[row["method"]].is_calibrated)
+    if not wanted:
+        return {}
+    cached = ray.put(read_fit_inputs(run_dir))
+    files = [path.resolve() for path in prediction_files(run_dir)]
+    pending = {
+        (key, number): _score_held_out.remote(
+            RECIPES[key[0]],
+            fitted_settings(run_dir, key[1]),
+            cached,
+            inputs,
+            files,
+            config.task,
+            config.sweep.holdout_fraction,
+            derive_seed(config.seed, "hold-out", number),
+        )
+        for key, number in product(wanted, range(config.sweep.holdouts))
+    }
+    progress, grids = Progress("choose constants, hold-outs", len(pending)), {}
+    for done, (place, reference) in enumerate(pending.items(), start=1):
+        grids[place] = ray.get(reference)
+        progress.update(done)
+    means = {key: mean_points([grids[key, number] for number in range(config.sweep.holdouts)]) for key in wanted}
+    for (method, profile), points in means.items():
+        best = best_point(points)
+        say(
+            f"  {method} ({profile}): lambda {best.weight:.2f}, gamma {best.seen_penalty:g} "
+            f"(harmonic mean {best.hm:.1f} with held-out classes as unseen ones)"
+        )
+    return means
+
+
+def with_chosen(inputs: RowInputs, grids: Mapping[tuple[str, str], list[GridPoint]]) -> RowInputs:
+    """Return inputs by which calibrated rows take the best constants of their grid."""
+    best = {key: best_point(points) for key, points in grids.items()}
+    chosen = {
+        key: replace(inputs.zegformer, weight=point.weight, seen_penalty=point.seen_penalty)
+        for key, point in best.items()
+    }
+    return replace(inputs, chosen=chosen)
+
+
+def described(grids: Mapping[tuple[str, str], list[GridPoint]]) -> list[dict[str, Any]]:
+    """Return what was chosen, and from what, for JSON."""
+    return [
+        {
+            "method": method,
+            "profile": profile,
+            "chosen": asdict(best_point(points)),
+            "grid": [asdict(point) for point in points],
+        }
+        for (method, profile), points in grids.items()
+    ]
+
+
+def grid_of(recipe: Recipe) -> list[tuple[float, float]]:
+    """Return the constants that matter to a recipe: lambda where branches are fused, gamma where it is taken."""
+    weights = WEIGHTS if recipe.branches == "both" else (ZegformerConfig().weight,)
+    return list(product(weights, PENALTIES if recipe.is_penalised else (0.0,)))
+
+
+@ray.remote(num_cpus=1)
+def _score_held_out(
+    recipe: Recipe,
+    settings: MethodConfig,
+    cached: FitInputs,
+    inputs: RowInputs,
+    files: list[Path],
+    task: Task,
+    fraction: float,
+    seed: int,
+) -> list[GridPoint]:
+    torch.set_num_threads(1)
+    return score_held_out(recipe, settings, cached, inputs, files, task, fraction, seed)
+
+
+def score_held_out(
+    recipe: Recipe,
+    settings: MethodConfig,
+    cached: FitInputs,
+    inputs: RowInputs,
+    files: list[Path],
+    task: Task,
+    fraction: float,
+    seed: int,
+) -> list[GridPoint]:
+    """Return the grid of a recipe on one hold-out.
+
+    Raises:
+        ValueError: if no class can be held out.
+    """
+    classes = cached.classes
+    pseudo = hold_out_classes(classes, fraction, seed)
+    kept = kept_classes(classes, pseudo)
+    features, text, head = without_held_out(cached.tensors(), classes, pseudo)
+    classifier = finish(fit_method(recipe.fitted, settings, features, text, pseudo, head, seed)).classifier
+    region_text = None if inputs.region_text is None else inputs.region_text[kept]
+    inputs = replace(inputs, classes=pseudo, region_text=region_text)
+    grid = grid_of(recipe)
+    scorers = [
+        scorer_by(f"{weight}, {penalty}", recipe, classifier, constants, inputs)
+        for weight, penalty in grid
+        for constants in [replace(inputs.zegformer, weight=weight, seen_penalty=penalty)]
+    ]
+    numbers = [kept.index(index) if index in kept else -1 for index in range(classes.num_classes)]
+    images = islice((image for file in files for image in inputs.predictions(file)), NUM_IMAGES)
+    return score_grid((renumber_truth(image, numbers) for image in images), grid, scorers, pseudo, task)
