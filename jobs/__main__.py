@@ -22,7 +22,19 @@ from jobs.progress import complain, say
 from jobs.teach import Teach, teach
 
 DEFAULT_PRESET = "shapes"
-STAGE_VERBS = ("verify", "shapes", "shard", "embed", "pretrain", "cache", "sweep", "fit", "evaluate", "leaderboard")
+STAGE_VERBS = (
+    "verify",
+    "shapes",
+    "shard",
+    "embed",
+    "pretrain",
+    "cache",
+    "regions",
+    "sweep",
+    "fit",
+    "evaluate",
+    "leaderboard",
+)
 # Verbs that take no preset's configuration: what is asked, and what is done.
 COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "predict": (Predict, predict),
@@ -35,8 +47,8 @@ HELP = f"""usage: pading VERB [PRESET] [--run-dir DIR] [flags]
 
 verbs
   run          all stages in order; stages that are up to date are skipped
-  {", ".join(STAGE_VERBS[:5])},
-  {", ".join(STAGE_VERBS[5:])}
+  {", ".join(STAGE_VERBS[:6])},
+  {", ".join(STAGE_VERBS[6:])}
                one stage of a run
   ablate       every line of the papers' tables x several seeds, compared, on what a run has cached
   predict      masks and names for photos, from a finished run or a taught model

@@ -9,7 +9,8 @@ import tyro
 
 from cluster.storage import RunDir
 from jobs.engine import Strategy
-from jobs.rows import RowName
+from jobs.region_encoder import RegionsConfig
+from jobs.rows import RowName, require_styles
 from jobs.shapes_clip import ShapesClipConfig
 from pading.classes import ClassTable
 from pading.config import from_plain, override
@@ -175,12 +176,16 @@ class PipelineConfig:
     segmenter: SegmenterConfig = field(default_factory=tiny)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
+    regions: RegionsConfig = field(default_factory=RegionsConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     zegformer: ZegformerConfig = field(default_factory=ZegformerConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+    def __post_init__(self) -> None:
+        require_styles(self.fit.methods, self.regions.styles)
 
     @property
     def is_synthetic(self) -> bool:

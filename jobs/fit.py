@@ -12,7 +12,7 @@ from cluster.storage import RunDir, write_json
 from jobs.config import PipelineConfig
 from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress
-from jobs.rows import RECIPES, require_styles
+from jobs.rows import RECIPES
 from jobs.sweep import winning_method
 from pading.config import from_plain, override, to_plain
 from pading.zeroshot.classifier import save_classifier
@@ -25,12 +25,7 @@ INDEX = "classifiers.json"
 
 
 def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Write one folder per fitted classifier, and an index of the rows that read them.
-
-    Raises:
-        ValueError: if a row reads region embeddings that the run does not make.
-    """
-    require_styles(config.fit.methods, config.regions.styles)
+    """Write one folder per fitted classifier, and an index of the rows that read them."""
     connect()
     best = override(winning_method(config, run_dir), {"profile": "best"})
     settings = {profile: profile_settings(config, profile, best) for profile in config.fit.profiles}

@@ -7,7 +7,21 @@ from typing import Any
 
 from cluster.status import Status
 from cluster.storage import RunDir, write_json
-from jobs import cache, embed, evaluate, fit, initial_weights, leaderboard, pretrain, shapes, shard, sweep, verify
+from jobs import (
+    cache,
+    embed,
+    evaluate,
+    fit,
+    initial_weights,
+    leaderboard,
+    pretrain,
+    regions,
+    row_inputs,
+    shapes,
+    shard,
+    sweep,
+    verify,
+)
 from jobs.config import PipelineConfig, scored_tasks, split_of
 from jobs.progress import format_seconds, say
 from jobs.stage import Stage
@@ -40,10 +54,11 @@ def _of(*names: str) -> Any:
 
 
 SHAPES = Stage(name="shapes", output="shapes", inputs=(), settings=_of("shapes"), work=shapes.draw_shapes)
+TURNED_OFF = {"regions": "--regions.styles crop+mask turns it on"}
 
 
 def stages(config: PipelineConfig) -> list[Stage]:
-    """Return the stages of a run in order; only a synthetic run draws its world."""
+    """Return the stages of a run in order; only a synthetic run draws its world, and the image branch can be off."""
     world = (SHAPES.output,) if config.is_synthetic else ()
     split = split_of(config)
     table = hashlib.sha256(split.classes.to_json().encode()).hexdigest()[:16]
@@ -65,6 +80,14 @@ def stages(config: PipelineConfig) -> list[Stage]:
             "max_segments": data.max_segments,
         }
 
+    image_branch = Stage(
+        name="regions",
+        output="regions",
+        inputs=regions.region_inputs(config),
+        settings=regions.region_settings,
+        outside=regions.outside_files,
+        work=regions.regions,
+    )
     return [
         *([SHAPES] if config.is_synthetic else []),
         Stage(name="verify", output="verify", inputs=world, settings=checks, outside=_coco_files, work=verify.verify),
@@ -99,6 +122,7 @@ def stages(config: PipelineConfig) -> list[Stage]:
             settings=lambda config: {"no_object_per_image": config.cache.no_object_per_image, "seed": config.seed},
             work=cache.cache,
         ),
+        *([image_branch] if config.regions.styles else []),
         Stage(
             name="sweep",
             output="sweep",
@@ -116,8 +140,12 @@ def stages(config: PipelineConfig) -> list[Stage]:
         Stage(
             name="evaluate",
             output="evaluation",
-            inputs=("cache", "classifiers", "segmenter"),
-            settings=lambda config: {**_of("inference")(config), "tasks": list(scored_tasks(config))},
+            inputs=("cache", "classifiers", "segmenter", *row_inputs.row_artefacts(config)),
+            settings=lambda config: {
+                **_of("inference")(config),
+                **row_inputs.row_settings(config),
+                "tasks": list(scored_tasks(config)),
+            },
             work=evaluate.evaluate,
         ),
         Stage(
@@ -175,7 +203,8 @@ def select(all_stages: list[Stage], first: str, last: str) -> list[Stage]:
     names = [stage.name for stage in all_stages]
     for name in filter(None, (first, last)):
         if name not in names:
-            raise ValueError(f"no stage {name!r} in this run; it has {', '.join(names)}")
+            remedy = TURNED_OFF.get(name, "")
+            raise ValueError(f"no stage {name!r} in this run; it has {', '.join(names)}{remedy and '; '}{remedy}")
     begin, end = names.index(first or names[0]), names.index(last or names[-1])
     if begin > end:
         raise ValueError(f"stage {first!r} comes after {last!r}; the order is {', '.join(names)}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from jobs.config import PipelineConfig
+from jobs.config import FitConfig, PipelineConfig
 from jobs.shapes_clip import SHAPES_TEMPLATES
 from pading.config import override
 from pading.segmenter.segmenter import r50
@@ -20,6 +20,9 @@ def shapes() -> PipelineConfig:
             "embed.clip.num_crops": 6000,
             "embed.clip.vision_width": 8,
             "embed.clip.steps": 600,
+            "regions.styles": ("crop+mask",),
+            "regions.templates": SHAPES_TEMPLATES,
+            "fit.methods": (*FitConfig().methods, "zegformer-img", "zegformer", "pading+img"),
             "shapes.num_train": 8000,
             "pretrain.epochs": 13,
             "pretrain.jitter.turns": True,

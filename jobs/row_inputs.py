@@ -1,14 +1,29 @@
 """What the rows of a run read besides classifiers and predictions: settings, and the image branch if any row has it."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from cluster.storage import RunDir
 from jobs.config import PipelineConfig
 from jobs.regions import logit_scale, region_styles, region_text
-from jobs.rows import RowInputs, require_styles, styles_read
+from jobs.rows import RECIPES, RowInputs, require_styles, styles_read
 from jobs.shard import shard_classes
+from pading.config import to_plain
 
 REGIONS = "regions"
+
+
+def row_artefacts(config: PipelineConfig) -> tuple[str, ...]:
+    """Return what the rows of a run read besides classifiers and predictions."""
+    return (REGIONS,) if styles_read(config.fit.methods) else ()
+
+
+def row_settings(config: PipelineConfig) -> dict[str, Any]:
+    """Return the settings that decide how rows score an image, and of calibrated ones how constants are chosen."""
+    settings: dict[str, Any] = {"zegformer": to_plain(config.zegformer)}
+    if any(RECIPES[method].is_calibrated for method in config.fit.methods):
+        settings |= {"seed": config.seed, "sweep": to_plain(config.sweep)}
+    return settings
 
 
 def read_row_inputs(config: PipelineConfig, run_dir: RunDir, methods: Iterable[str]) -> RowInputs:

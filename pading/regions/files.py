@@ -6,9 +6,9 @@ are read. Axes: Q queries, E width of the image branch.
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -74,20 +74,35 @@ def from_row(row: Mapping[str, Any], file: str) -> Float32[np.ndarray, "Q E"]:
     return halves
 
 
-def write_regions(path: Path, rows: Iterable[tuple[int, Float[np.ndarray, "Q E"]]]) -> int:
-    """Write (image id, embeddings) pairs, holding one row group; return how many. The file appears when complete."""
+@contextmanager
+def region_writer(path: Path) -> Iterator[Callable[[int, Float[np.ndarray, "Q E"]], None]]:
+    """Yield a function that takes image id and embeddings, image by image; the file appears when all went well."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    count = 0
-    source = iter(rows)
+    group: list[dict[str, Any]] = []
+
+    def flush() -> None:
+        writer.write_table(pa.Table.from_pylist(group, schema=REGION_SCHEMA))
+        group.clear()
+
+    def add(image_id: int, embeddings: Float[np.ndarray, "Q E"]) -> None:
+        group.append(to_row(image_id, embeddings))
+        if len(group) == ROWS_PER_GROUP:
+            flush()
+
     try:
         with pq.ParquetWriter(unfinished, REGION_SCHEMA, **PARQUET_OPTIONS) as writer:
-            while group := [to_row(*row) for row in islice(source, ROWS_PER_GROUP)]:
-                writer.write_table(pa.Table.from_pylist(group, schema=REGION_SCHEMA))
-                count += len(group)
+            yield add
+            flush()
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return count
+
+
+def write_regions(path: Path, rows: Iterable[tuple[int, Float[np.ndarray, "Q E"]]]) -> None:
+    """Write (image id, embeddings) pairs of one style."""
+    with region_writer(path) as add:
+        for image_id, embeddings in rows:
+            add(image_id, embeddings)
 
 
 def with_regions(

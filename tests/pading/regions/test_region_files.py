@@ -8,7 +8,15 @@ import pytest
 
 from pading.data.errors import DataError, MissingFileError
 from pading.evaluate.predictions import ImagePrediction, as_half
-from pading.regions.files import REGION_SCHEMA, from_row, region_file, to_row, with_regions, write_regions
+from pading.regions.files import (
+    REGION_SCHEMA,
+    from_row,
+    region_file,
+    region_writer,
+    to_row,
+    with_regions,
+    write_regions,
+)
 
 QUERIES, WIDTH = 5, 24
 
@@ -38,7 +46,7 @@ def embeddings_of(image_id: int) -> np.ndarray:
 
 def written(folder: Path, ids: list[int], style: str = "crop") -> Path:
     path = region_file(folder, style)
-    assert write_regions(path, ((image_id, embeddings_of(image_id)) for image_id in ids)) == len(ids)
+    write_regions(path, ((image_id, embeddings_of(image_id)) for image_id in ids))
     return path
 
 
@@ -120,6 +128,12 @@ def test_a_flipped_bit_is_noticed_or_harmless(tmp_path: Path) -> None:
         for image in found:
             np.testing.assert_allclose(image.regions["crop"], embeddings_of(image.image_id), atol=2e-4)
     assert noticed > 30
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(AttributeError), region_writer(region_file(tmp_path, "crop")) as add:
+        add(1, None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_half_a_file_is_refused(tmp_path: Path) -> None:
