@@ -10,7 +10,7 @@ import tyro
 from cluster.storage import RunDir
 from jobs.engine import Strategy
 from jobs.region_encoder import RegionsConfig
-from jobs.rows import RowName, require_styles
+from jobs.rows import RowName
 from jobs.shapes_clip import ShapesClipConfig
 from pading.classes import ClassTable
 from pading.config import from_plain, override
@@ -183,9 +183,6 @@ class PipelineConfig:
     zegformer: ZegformerConfig = field(default_factory=ZegformerConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-
-    def __post_init__(self) -> None:
-        require_styles(self.fit.methods, self.regions.styles)
 
     @property
     def is_synthetic(self) -> bool:

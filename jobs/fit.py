@@ -1,4 +1,4 @@
-"""Stage `fit`: every row of the table x profile x seed -> the classifiers that they read, each fitted by one Ray task."""
+"""Stage `fit`: rows of the table x profiles x seeds -> the classifiers that they read, each fitted by one Ray task."""
 
 import json
 from pathlib import Path

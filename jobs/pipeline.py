@@ -24,6 +24,7 @@ from jobs import (
 )
 from jobs.config import PipelineConfig, scored_tasks, split_of
 from jobs.progress import format_seconds, say
+from jobs.rows import require_styles
 from jobs.stage import Stage
 from pading.config import to_plain
 
@@ -58,7 +59,12 @@ TURNED_OFF = {"regions": "--regions.styles crop+mask turns it on"}
 
 
 def stages(config: PipelineConfig) -> list[Stage]:
-    """Return the stages of a run in order; only a synthetic run draws its world, and the image branch can be off."""
+    """Return the stages of a run in order; only a synthetic run draws its world, and the image branch can be off.
+
+    Raises:
+        ValueError: if a row reads region embeddings that the run does not make.
+    """
+    require_styles(config.fit.methods, config.regions.styles)
     world = (SHAPES.output,) if config.is_synthetic else ()
     split = split_of(config)
     table = hashlib.sha256(split.classes.to_json().encode()).hexdigest()[:16]

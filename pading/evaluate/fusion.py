@@ -40,8 +40,8 @@ class ImageBranch:
         regions = image.regions[self.style]
         if regions.shape[1] != self.text.shape[1]:
             raise ValueError(
-                f"image {image.image_id}: region embeddings are {regions.shape[1]} wide, the text {self.text.shape[1]}; "
-                "both must come from one CLIP"
+                f"image {image.image_id}: region embeddings are {regions.shape[1]} wide, class text "
+                f"{self.text.shape[1]}; both must come from one CLIP"
             )
         return region_probabilities(
             torch.from_numpy(regions), torch.from_numpy(self.text), self.logit_scale, class_logits, objectness
@@ -55,7 +55,7 @@ def image_scorer(
     config: ZegformerConfig,
     inference: InferenceConfig,
 ) -> Scorer:
-    """Return the scorer of the image branch alone (ZegFormer-img); the classifier lends it no-object and nothing else."""
+    """Return the scorer of the image branch alone (ZegFormer-img); the classifier lends it no-object only."""
 
     def classify(image: ImagePrediction) -> Float[Tensor, "Q K+1"]:
         logits = classifier(torch.from_numpy(image.query_embeddings))

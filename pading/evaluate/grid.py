@@ -85,6 +85,4 @@ def _point(constants: tuple[float, float], scores: ImageScores, classes: ClassTa
     (values,) = scores.quality(QUALITIES[scores.task][0], np.ones((1, len(scores.image_ids))))
     seen, unseen = (100 * group_mean(values, group, "skip") for group in (classes.seen, classes.unseen))
     weight, seen_penalty = constants
-    return GridPoint(
-        weight=weight, seen_penalty=seen_penalty, seen=seen, unseen=unseen, hm=harmonic_mean(seen, unseen)
-    )
+    return GridPoint(weight=weight, seen_penalty=seen_penalty, seen=seen, unseen=unseen, hm=harmonic_mean(seen, unseen))

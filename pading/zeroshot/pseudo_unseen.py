@@ -104,7 +104,7 @@ def pseudo_unseen_score(
 
 
 def without_held_out(inputs: FitTensors, classes: ClassTable, pseudo_classes: ClassTable) -> FitTensors:
-    """Return what a fit may read if the held-out classes are unseen: features, text and head as numbered by their table.
+    """Return what a fit may read if held-out classes are unseen: features, text and head as their table numbers them.
 
     Raises:
         ValueError: if a feature has an unseen label.
