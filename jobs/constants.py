@@ -20,11 +20,10 @@ from jobs.config import PipelineConfig
 from jobs.fit import fitted_settings
 from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress, say
-from jobs.rows import RECIPES, Recipe, RowInputs, scorer_by
+from jobs.rows import RECIPES, Recipe, RowInputs, scored_row, scorer_by
 from pading.evaluate.grid import PENALTIES, WEIGHTS, GridPoint, best_point, mean_points, score_grid
 from pading.evaluate.predictions import renumber_truth
 from pading.randomness import derive_seed
-from pading.splits.split import Task
 from pading.zeroshot.fit_inputs import FitInputs
 from pading.zeroshot.methods import MethodConfig, finish, fit_method
 from pading.zeroshot.pseudo_unseen import hold_out_classes, kept_classes, without_held_out
@@ -52,9 +51,8 @@ def choose_constants(
             fitted_settings(run_dir, key[1]),
             cached,
             inputs,
+            config,
             files,
-            config.task,
-            config.sweep.holdout_fraction,
             derive_seed(config.seed, "hold-out", number),
         )
         for key, number in product(wanted, range(config.sweep.holdouts))
@@ -71,16 +69,6 @@ def choose_constants(
             f"(harmonic mean {best.hm:.1f} with held-out classes as unseen ones)"
         )
     return means
-
-
-def with_chosen(inputs: RowInputs, grids: Mapping[tuple[str, str], list[GridPoint]]) -> RowInputs:
-    """Return inputs by which calibrated rows take the best constants of their grid."""
-    best = {key: best_point(points) for key, points in grids.items()}
-    chosen = {
-        key: replace(inputs.zegformer, weight=point.weight, seen_penalty=point.seen_penalty)
-        for key, point in best.items()
-    }
-    return replace(inputs, chosen=chosen)
 
 
 def described(grids: Mapping[tuple[str, str], list[GridPoint]]) -> list[dict[str, Any]]:
@@ -108,13 +96,12 @@ def _score_held_out(
     settings: MethodConfig,
     cached: FitInputs,
     inputs: RowInputs,
+    config: PipelineConfig,
     files: list[Path],
-    task: Task,
-    fraction: float,
     seed: int,
 ) -> list[GridPoint]:
     torch.set_num_threads(1)
-    return score_held_out(recipe, settings, cached, inputs, files, task, fraction, seed)
+    return score_held_out(recipe, settings, cached, inputs, config, files, seed)
 
 
 def score_held_out(
@@ -122,9 +109,8 @@ def score_held_out(
     settings: MethodConfig,
     cached: FitInputs,
     inputs: RowInputs,
+    config: PipelineConfig,
     files: list[Path],
-    task: Task,
-    fraction: float,
     seed: int,
 ) -> list[GridPoint]:
     """Return the grid of a recipe on one hold-out.
@@ -133,18 +119,18 @@ def score_held_out(
         ValueError: if no class can be held out.
     """
     classes = cached.classes
-    pseudo = hold_out_classes(classes, fraction, seed)
+    pseudo = hold_out_classes(classes, config.sweep.holdout_fraction, seed)
     kept = kept_classes(classes, pseudo)
     features, text, head = without_held_out(cached.tensors(), classes, pseudo)
     classifier = finish(fit_method(recipe.fitted, settings, features, text, pseudo, head, seed)).classifier
     region_text = None if inputs.region_text is None else inputs.region_text[kept]
     inputs = replace(inputs, classes=pseudo, region_text=region_text)
     grid = grid_of(recipe)
-    scorers = [
-        scorer_by(f"{weight}, {penalty}", recipe, classifier, constants, inputs)
-        for weight, penalty in grid
-        for constants in [replace(inputs.zegformer, weight=weight, seen_penalty=penalty)]
-    ]
+    scorers = []
+    for weight, penalty in grid:
+        constants = replace(config.zegformer, weight=weight, seen_penalty=penalty)
+        row = scored_row(recipe, Path(f"lambda {weight:.2f}, gamma {penalty:g}"), config.inference, constants)
+        scorers.append(scorer_by(row, classifier, inputs))
     numbers = [kept.index(index) if index in kept else -1 for index in range(classes.num_classes)]
     images = islice((image for file in files for image in inputs.predictions(file)), NUM_IMAGES)
-    return score_grid((renumber_truth(image, numbers) for image in images), grid, scorers, pseudo, task)
+    return score_grid((renumber_truth(image, numbers) for image in images), grid, scorers, pseudo, config.task)

@@ -1,5 +1,6 @@
 """Pictures of a few val images: photo, ground truth, and what each method made of it."""
 
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
@@ -12,7 +13,7 @@ from cluster.storage import RunDir
 from jobs.cache import prediction_files
 from jobs.config import PipelineConfig
 from jobs.fit import fitted_rows
-from jobs.rows import RowInputs, scorer_of
+from jobs.rows import RowInputs, ScoredRow, scorer_of
 from jobs.shard import shard_classes, shard_files, shard_folder
 from pading.classes import ClassTable
 from pading.data.shards.rows import decode_row, read_rows
@@ -34,13 +35,15 @@ NUM_IMAGES = 6
 LOOKED_AT = 64  # the first val images, of which those with most unseen segments are shown
 
 
-def draw_pictures(config: PipelineConfig, run_dir: RunDir, inputs: RowInputs) -> Image.Image:
-    """Return one row per image and one column per row of the results, each with its first seed."""
+def draw_pictures(
+    config: PipelineConfig, run_dir: RunDir, sources: Sequence[ScoredRow], inputs: RowInputs
+) -> Image.Image:
+    """Return one row per image and one column per method, each with its first seed; `sources` are the fitted rows'."""
     classes = shard_classes(run_dir)
-    firsts = {row["method"]: row for row in reversed(fitted_rows(run_dir))}
+    rows_and_sources = zip(fitted_rows(run_dir), sources, strict=True)
+    firsts = {row["method"]: source for row, source in reversed(list(rows_and_sources))}
     methods = [method for method in config.fit.methods if method in firsts]
-    folder = run_dir.artefact("classifiers")
-    scorers = [scorer_of(firsts[method], folder / firsts[method]["folder"], inputs) for method in methods]
+    scorers = [scorer_of(firsts[method], inputs) for method in methods]
     predictions = list(islice((p for path in prediction_files(run_dir) for p in inputs.predictions(path)), LOOKED_AT))
     unseen = set(classes.unseen)
     chosen = sorted(predictions, key=lambda p: -sum(s.class_index in unseen for s in p.segments))[:NUM_IMAGES]

@@ -148,8 +148,9 @@ def stages(config: PipelineConfig) -> list[Stage]:
             output="evaluation",
             inputs=("cache", "classifiers", "segmenter", *row_inputs.row_artefacts(config)),
             settings=lambda config: {
-                **_of("inference")(config),
+                **_of("inference", "seed")(config),
                 **row_inputs.row_settings(config),
+                **to_plain(config.evaluate),
                 "tasks": list(scored_tasks(config)),
             },
             work=evaluate.evaluate,

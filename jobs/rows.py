@@ -16,7 +16,7 @@ Rows that read one classifier share its folder, so that nothing is fitted twice.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -43,6 +43,7 @@ RowName = Literal[
     "pading+img+cal",
 ]
 Branches = Literal["queries", "regions", "both"]
+CALIBRATED = "+cal"  # ends the name of a row with a calibration of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,18 +73,26 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoredRow:
+    """What is scored: a fitted classifier's folder, which branches speak, and how probabilities become outputs."""
+
+    folder: Path
+    inference: InferenceConfig
+    branches: Branches = "queries"
+    style: str = ""
+    constants: ZegformerConfig = field(default_factory=ZegformerConfig)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RowInputs:
     """What rows read besides their classifiers and the cached predictions; small enough to send to every task."""
 
     classes: ClassTable
-    inference: InferenceConfig
-    zegformer: ZegformerConfig
     regions: Path | None = None  # folder of the region embeddings; None: no row of the run reads any
     styles: tuple[str, ...] = ()
     region_text: Float32[np.ndarray, "K E"] | None = None
     logit_scale: float = 0.0
-    chosen: Mapping[tuple[str, str], ZegformerConfig] = field(default_factory=dict)  # by method and profile
 
     def branch(self, style: str) -> ImageBranch:
         """Return the image branch of a style.
@@ -124,33 +133,34 @@ def remedy(styles: Sequence[str]) -> str:
     return f"give --regions.styles {' '.join(styles)} (and a CLIP with weights), or leave the row out of --fit.methods"
 
 
-def scorer_of(row: Mapping[str, Any], folder: Path, inputs: RowInputs) -> Scorer:
-    """Return the scorer of a row; `folder` is that of its classifier.
-
-    Raises:
-        ValueError: if the classifier is damaged, or the row needs region embeddings that the run has not.
-    """
-    method, profile = row["method"], row["profile"]
-    recipe = RECIPES[method]
-    constants = inputs.chosen[method, profile] if recipe.is_calibrated else inputs.zegformer
-    name = f"{method}-{profile}-seed{row['seed']}"
-    return scorer_by(name, recipe, load_classifier(folder), constants, inputs)
-
-
-def scorer_by(
-    name: str, recipe: Recipe, classifier: Classifier, constants: ZegformerConfig, inputs: RowInputs
-) -> Scorer:
-    """Return the scorer that a recipe makes of a classifier by some constants.
-
-    Raises:
-        ValueError: if the recipe needs region embeddings that the run has not.
-    """
-    inference = inputs.inference
+def scored_row(recipe: Recipe, folder: Path, inference: InferenceConfig, constants: ZegformerConfig) -> ScoredRow:
+    """Return what a recipe makes of the classifier in a folder, by these constants."""
     if recipe.is_penalised:
         inference = replace(inference, seen_penalty=constants.seen_penalty)
-    if recipe.branches == "queries":
-        return head_scorer(name, classifier, inference)
-    branch = inputs.branch(recipe.style)
-    if recipe.branches == "regions":
-        return image_scorer(name, classifier, branch, constants, inference)
-    return fused_scorer(name, classifier, branch, inputs.classes, constants, inference)
+    return ScoredRow(
+        folder=folder, inference=inference, branches=recipe.branches, style=recipe.style, constants=constants
+    )
+
+
+def scorer_of(row: ScoredRow, inputs: RowInputs) -> Scorer:
+    """Return the scorer of a row.
+
+    Raises:
+        ValueError: if the classifier is damaged, or the row reads region embeddings that the run has not.
+    """
+    return scorer_by(row, load_classifier(row.folder), inputs)
+
+
+def scorer_by(row: ScoredRow, classifier: Classifier, inputs: RowInputs) -> Scorer:
+    """Return the scorer of a row whose classifier was read already.
+
+    Raises:
+        ValueError: if the row reads region embeddings that the run has not.
+    """
+    name = row.folder.name
+    if row.branches == "queries":
+        return head_scorer(name, classifier, row.inference)
+    branch = inputs.branch(row.style)
+    if row.branches == "regions":
+        return image_scorer(name, classifier, branch, row.constants, row.inference)
+    return fused_scorer(name, classifier, branch, inputs.classes, row.constants, row.inference)
