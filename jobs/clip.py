@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from pading.regions.encode import ImageTower
 from pading.segmenter.torchvision_on_cpu import make_torchvision_importable
 from pading.text.embeddings import PROMPT_TEMPLATES, TextEmbeddings, prompts_for, unit_rows
 
@@ -81,56 +80,6 @@ def encode_images(clip: Clip, pixels: Float[Tensor, "N 3 S S"]) -> Float[Tensor,
     )
     vectors: Tensor = clip.model.encode_image((pixels - mean) / deviation, normalize=True)
     return vectors.float()
-
-
-def image_tower(clip: Clip) -> ImageTower:
-    """Return the image half of a CLIP model as the core takes it; on a GPU in half precision, as published."""
-    device = next(clip.model.parameters()).device
-
-    def encode(pixels: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N E"]:
-        with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
-            vectors: Tensor = clip.model.encode_image(pixels, normalize=True)
-        return vectors.float()
-
-    def encode_tokens(pixels: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N E h w"]:
-        with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
-            return projected_tokens(clip, pixels).float()
-
-    with torch.inference_mode():
-        width = encode(torch.zeros(1, 3, clip.image_px, clip.image_px, device=device)).shape[1]
-    return ImageTower(
-        encode=encode,
-        encode_tokens=encode_tokens,
-        side_px=clip.image_px,
-        width=width,
-        mean=clip.mean,
-        deviation=clip.deviation,
-        device=device,
-    )
-
-
-def projected_tokens(clip: Clip, pixels: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N E h w"]:
-    """Return the patch tokens of a vision transformer's last layer, normalised and projected as its class token is."""
-    visual = clip.model.visual
-    found = visual.forward_intermediates(pixels, indices=1, normalize_intermediates=True, intermediates_only=True)
-    (tokens,) = found["image_intermediates"]  # (N, width, h, w)
-    projected: Tensor = torch.einsum("nchw,ce->nehw", tokens, visual.proj)
-    return projected
-
-
-def require_tokens(clip: Clip) -> None:
-    """Check that a model's patch tokens can be had, by `projected_tokens`.
-
-    Raises:
-        ValueError: if its image tower is no vision transformer, or pools its tokens in a way of its own.
-    """
-    visual = clip.model.visual
-    kind = type(visual).__name__
-    if kind != "VisionTransformer" or visual.attn_pool is not None or visual.proj is None:
-        raise ValueError(
-            f"region style `pooled` needs the patch tokens of a vision transformer, {clip.name!r} has a {kind} that "
-            "pools them in its own way; leave `pooled` out of --regions.styles"
-        )
 
 
 def load_clip(model: str, pretrained: str = "") -> Clip:

@@ -20,7 +20,7 @@ def shapes() -> PipelineConfig:
             "embed.clip.num_crops": 6000,
             "embed.clip.vision_width": 8,
             "embed.clip.steps": 600,
-            "regions.styles": ("crop+mask",),
+            "regions.styles": ("crop+mask", "pooled"),
             "regions.templates": SHAPES_TEMPLATES,
             "fit.methods": (*FitConfig().methods, "zegformer-img", "zegformer", "pading+img"),
             "shapes.num_train": 8000,

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from cluster.filesystem import open_location
-from jobs.clip import image_tower, load_clip
+from jobs.clip import load_clip
+from jobs.clip_tower import image_tower
 from pading.data.shards.photos import Places, ShardPhotos
 from pading.evaluate.predictions import read_predictions
 from pading.regions.encode import Style, region_embeddings
@@ -25,7 +26,7 @@ class RegionsConfig:
 
     styles: tuple[Style, ...] = ()
     """What is encoded of a mask: crop (its box of the photo), mask (the photo, grey outside the mask), crop+mask
-    (both), pooled (the photo is encoded once and the tokens under each mask averaged; vision transformers only)."""
+    (both), pooled (the photo is encoded once, and its tokens under each mask are averaged)."""
     model: str = ""
     """An open_clip model or local-dir:FOLDER; empty: the shapes world's own."""
     pretrained: str = ""

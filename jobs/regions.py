@@ -6,7 +6,7 @@ Choosing its weight, its calibration or its prompts afterwards costs no pass of 
 import json
 import shutil
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from cluster.filesystem import open_location
 from cluster.session import connect
 from cluster.storage import Manifest, RunDir, file_digest, write_json
 from jobs.cache import prediction_files
-from jobs.clip import LOCAL_FOLDER, load_clip, require_tokens
+from jobs.clip import LOCAL_FOLDER, load_clip
+from jobs.clip_tower import require_tokens
 from jobs.config import PipelineConfig, class_table
 from jobs.embed import CLIP_FOLDER, embed_by_clip
 from jobs.progress import Progress, say
 from jobs.region_encoder import RegionEncoder, RegionSources
 from jobs.shard import shard_files, shard_folder, shard_index
+from pading.config import to_plain
 from pading.data.errors import DataError, MissingFileError
 from pading.data.shards.photos import photo_places
 from pading.evaluate.predictions import num_groups
@@ -61,7 +63,7 @@ def regions(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, 
 
 def region_settings(config: PipelineConfig) -> dict[str, Any]:
     """Return the settings that the artefact depends on."""
-    chosen = asdict(config.regions)
+    chosen = to_plain(config.regions)
     names = ("styles", "model", "pretrained", "templates", "negligible")
     return {**{name: chosen[name] for name in names}, "clean_names": config.embed.clean_names}
 
@@ -158,7 +160,7 @@ def _files_to_keep(config: PipelineConfig, run_dir: RunDir) -> Path | None:
     if found is None:
         return None
     inputs = {name: _digest(run_dir, name) for name in region_inputs(config)} | outside_files(config)
-    wanted = json.loads(json.dumps(region_settings(config)))
+    wanted = region_settings(config)
     changed = {name for name in wanted if wanted[name] != found.settings.get(name)}
     digests = found.counts.get("files", {})
     is_whole = all((folder / name).is_file() and file_digest(folder / name) == digests[name] for name in digests)

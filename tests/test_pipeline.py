@@ -18,7 +18,19 @@ from pading.data.views.jitter import letterbox_view
 from pading.evaluate.leaderboard import read_leaderboard
 from pading.zeroshot.features import read_features
 
-STAGES = ["shapes", "verify", "shard", "embed", "pretrain", "cache", "sweep", "fit", "evaluate", "leaderboard"]
+STAGES = [
+    "shapes",
+    "verify",
+    "shard",
+    "embed",
+    "pretrain",
+    "cache",
+    "regions",
+    "sweep",
+    "fit",
+    "evaluate",
+    "leaderboard",
+]
 METHODS = {"supervised", "projection", "gmmn", "wgan", "primitive", "primitive+align", "pading"}
 METRICS = [
     f"{name}/{group}" for name in ("pq", "sq", "rq", "miou", "ap50", "recall100") for group in ("seen", "unseen", "hm")

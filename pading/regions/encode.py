@@ -24,11 +24,15 @@ Style = Literal["crop", "mask", "crop+mask", "pooled"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageTower:
-    """An image encoder as functions, and the pixels that it expects: (pixel / 255 - mean) / deviation, squares."""
+    """An image encoder as functions, and the pixels that it expects: (pixel / 255 - mean) / deviation, on squares.
+
+    Sub-images have `side_px`, a whole photo that is taken apart into tokens has `tokens_px`.
+    """
 
     encode: Callable[[Float[Tensor, "N 3 S S"]], Float[Tensor, "N E"]]
     encode_tokens: Callable[[Float[Tensor, "N 3 S S"]], Float[Tensor, "N E h w"]]
     side_px: int
+    tokens_px: int
     width: int
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
@@ -117,10 +121,10 @@ class _Batches:
     ) -> Int64[Tensor, "Q"]:
         """Take the regions of a photo and return which of all vectors will be theirs."""
         first, place = _distinct(is_inside, style)
-        for piece in sub_images(photo, is_inside[first], style, side_px):
-            self.waiting.append(piece)
-            if sum(map(len, self.waiting)) >= self.batch_size:
-                self._encode_full_batches()
+        if len(first):
+            self.waiting.append(sub_images(photo, is_inside[first], style, side_px))
+        if sum(map(len, self.waiting)) >= self.batch_size:
+            self._encode_full_batches()
         self.num_added += len(first)
         return place + self.num_added - len(first)
 
@@ -151,7 +155,7 @@ def _distinct(is_inside: Bool[Tensor, "Q H W"], style: SubImage) -> tuple[Int64[
 def _photo_tokens(pixels: Sequence[Tensor], tower: ImageTower, batch_size: int) -> list[Float[Tensor, "E h w"]]:
     """Return the tokens of whole photos, squeezed to what the encoder takes."""
     whole = [torch.tensor([[0, 0, *photo.shape[1:]]], device=photo.device) for photo in pixels]
-    squares = torch.cat([roi_align(photo[None], box, tower.side_px) for photo, box in zip(pixels, whole, strict=True)])
+    squares = torch.cat([roi_align(photo, box, tower.tokens_px) for photo, box in zip(pixels, whole, strict=True)])
     return [tokens for batch in torch.split(squares, batch_size) for tokens in tower.encode_tokens(batch)]
 
 
