@@ -101,7 +101,7 @@ def test_labels_without_names_and_papers_beside_them(tmp_path: Path, published: 
         ("[" * 100_000, "config.json is not JSON"),
         ("[]", "config.json describes list; a segmenter is"),
         ("{}", "config.json describes no model; a segmenter is"),
-        ('{"model_type": "maskformer"}', "config.json describes maskformer; a segmenter is"),
+        ('{"model_type": "detr"}', "config.json describes detr; a segmenter is"),
         ('{"schema": 9}', "config.json does not describe a segmenter"),
     ],
 )
