@@ -62,7 +62,8 @@ class PlainMaskDecoder(nn.Module):
         """Return the normalised query states and their mask embeddings, one set a layer."""
         coarsest = levels[0].features
         values = coarsest.flatten(2).transpose(1, 2)  # (B, N, D)
-        keys = values + published_positions(*coarsest.shape[-2:], values.shape[2], values.device)
+        height, width = coarsest.shape[-2:]
+        keys = values + published_positions(height, width, values.shape[2], values.device)
         position = self.query_position.weight
         x = torch.zeros_like(position).expand(len(mask_features), -1, -1)
         states = []

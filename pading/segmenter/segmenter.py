@@ -246,9 +246,15 @@ def make_mask_decoder(config: SegmenterConfig, levels: int) -> MaskDecoder | Pla
 
 
 def make_class_head(config: SegmenterConfig, num_classes: int) -> nn.Linear | TextHead:
-    """Return the class head of a configuration."""
+    """Return the class head of a configuration.
+
+    Raises:
+        ValueError: if a text head is not told how wide texts are.
+    """
     if config.class_head == "linear":
         return nn.Linear(config.width, num_classes + 1)
+    if config.text_width < 1:
+        raise ValueError(f"text_width {config.text_width}: a text head must be told how wide its texts are")
     return TextHead(
         config.width,
         num_classes,
