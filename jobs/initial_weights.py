@@ -44,7 +44,7 @@ def initial_segmenter(
     untrained = Segmenter(config.segmenter, classes.num_classes)
     segmenter = initialise(untrained, generator_for(config.seed, "segmenter"))
     if isinstance(segmenter.class_head, TextHead) and seen_text is not None:
-        segmenter.class_head.set_text(torch.from_numpy(seen_text), classes.seen)
+        segmenter.class_head.set_text(torch.tensor(seen_text), classes.seen)
     if config.pretrain.init_from:
         return segmenter, _start_from(segmenter, config.pretrain.init_from, classes)
     if config.pretrain.backbone_weights:

@@ -30,7 +30,7 @@ class TextHead(nn.Module):
         self.project = nn.Linear(width, text_width)
         self.no_object = nn.Parameter(torch.empty(text_width))
         nn.init.uniform_(self.no_object, -1 / math.sqrt(text_width), 1 / math.sqrt(text_width))
-        log_scale = torch.tensor(-math.log(temperature))
+        log_scale = torch.tensor([-math.log(temperature)])  # of one dimension: DeepSpeed takes no parameter of none
         if learn_temperature:
             self.log_scale = nn.Parameter(log_scale)
         else:

@@ -30,6 +30,11 @@ def test_the_temperature_learns_only_if_asked_to():
         assert (made.log_scale.grad is not None) == learns
 
 
+def test_no_parameter_is_without_dimensions():
+    """DeepSpeed views parameters as bytes, which torch refuses for a bare number."""
+    assert all(parameter.ndim for parameter in head(learn_temperature=True).parameters())
+
+
 def test_a_head_without_text_is_refused():
     with pytest.raises(ValueError, match="has no text embeddings"):
         head()(torch.randn(2, 8))
