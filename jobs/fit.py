@@ -100,7 +100,7 @@ def fit_and_save(method: Method, settings: MethodConfig, seed: int, inputs: FitI
     """Fit one row and write its classifier, and the generator if it has one."""
     torch.set_num_threads(1)
     features, text, head = inputs.tensors()
-    fitted = finish(fit_method(method, settings, features, text, inputs.classes, head, seed))
+    fitted = finish(fit_method(method, settings, features, text, inputs.classes, head, seed, inputs.projection))
     save_classifier(folder, fitted.classifier)
     if fitted.generator is not None:
         save_generator(folder, fitted.generator)

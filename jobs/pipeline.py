@@ -116,7 +116,7 @@ def stages(config: PipelineConfig) -> list[Stage]:
         Stage(
             name="pretrain",
             output="segmenter",
-            inputs=("shards",),
+            inputs=("shards", "text") if config.segmenter.class_head == "text" else ("shards",),
             settings=pretraining,
             outside=initial_weights.outside_files,
             work=pretrain.pretrain,
