@@ -24,6 +24,7 @@ from jobs.rows import RECIPES, Recipe, RowInputs, scored_row, scorer_by
 from pading.evaluate.grid import PENALTIES, WEIGHTS, GridPoint, best_point, mean_points, score_grid
 from pading.evaluate.predictions import renumber_truth
 from pading.randomness import derive_seed
+from pading.zeroshot.classifier import of_classes
 from pading.zeroshot.fit_inputs import FitInputs
 from pading.zeroshot.methods import MethodConfig, finish, fit_method
 from pading.zeroshot.pseudo_unseen import hold_out_classes, kept_classes, without_held_out
@@ -122,7 +123,8 @@ def score_held_out(
     pseudo = hold_out_classes(classes, config.sweep.holdout_fraction, seed)
     kept = kept_classes(classes, pseudo)
     features, text, head = without_held_out(cached.tensors(), classes, pseudo)
-    classifier = finish(fit_method(recipe.fitted, settings, features, text, pseudo, head, seed)).classifier
+    own = None if cached.projection is None else of_classes(cached.projection, kept)
+    classifier = finish(fit_method(recipe.fitted, settings, features, text, pseudo, head, seed, own)).classifier
     region_text = None if inputs.region_text is None else inputs.region_text[kept]
     inputs = replace(inputs, classes=pseudo, region_text=region_text)
     grid = grid_of(recipe)

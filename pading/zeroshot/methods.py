@@ -28,6 +28,7 @@ from torch import Tensor
 
 from pading.classes import ClassTable
 from pading.randomness import generator_for
+from pading.zeroshot.class_means import ClassMeansConfig, move_means
 from pading.zeroshot.classifier import Classifier, CosineClassifier, LinearClassifier
 from pading.zeroshot.features import Features
 from pading.zeroshot.fit_classifier import (
@@ -73,7 +74,7 @@ class MethodConfig:
     """Every setting of every method; a method reads the parts that it uses. Defaults are those of the profile `best`.
 
     The profile decides which loop is run, `released` or ours, and names the row; the settings that go with it come from
-    `profiles.py`. `generator` and `classifier` are settings of our loop, `released` of the published one.
+    `profiles.py`. `generator`, `class_means` and `classifier` are settings of our loop, `released` of the other.
     """
 
     profile: Profile = "best"
@@ -83,6 +84,7 @@ class MethodConfig:
     gmmn: GmmnConfig = field(default_factory=GmmnConfig)
     wgan: WganConfig = field(default_factory=WganConfig)
     generator: GeneratorFitConfig = field(default_factory=GeneratorFitConfig)
+    class_means: ClassMeansConfig = field(default_factory=ClassMeansConfig)
     classifier: ClassifierFitConfig = field(default_factory=ClassifierFitConfig)
     released: ReleasedConfig = field(default_factory=ReleasedConfig)
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
@@ -148,12 +150,15 @@ def retrain_by_generator(
 ) -> Generator[dict[str, float], None, LinearClassifier]:
     """Retrain the head on real features of seen classes and what a fitted generator makes of the unseen names.
 
+    What it makes is moved towards where a regression from text expects the class; see `class_means.py`.
+
     The unseen classes may be others than those that the generator was fitted beside; for `modest` see `retrain_head`.
 
     Raises:
         ValueError: if a feature has an unseen label.
     """
     synthetic = synthesise(generator, text, classes.unseen, config.classifier.synthetic_per_class, seed)
+    synthetic = move_means(config.class_means, synthetic, features, text)
     return (yield from retrain_head(config.classifier, features, synthetic, classes, old_head, seed, modest))
 
 

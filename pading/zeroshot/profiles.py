@@ -11,6 +11,7 @@
 
 from pading.config import override
 from pading.splits.split import Task
+from pading.zeroshot.class_means import ClassMeansConfig
 from pading.zeroshot.disentangle import DisentangleConfig
 from pading.zeroshot.fit_classifier import ClassifierFitConfig
 from pading.zeroshot.fit_generator import GeneratorFitConfig
@@ -68,6 +69,7 @@ def paper() -> MethodConfig:
             learning_rate=5e-4,  # the code's
             schedule="step",  # the code's
         ),
+        class_means=ClassMeansConfig(share=0.0),  # ours
         classifier=ClassifierFitConfig(
             match_confidence=False,  # ours
             steps=PAPER_STEPS,  # Algorithm 1: after the generator. The rest is ours, print has the weights of neither

@@ -17,8 +17,7 @@ from pading.randomness import generator_for
 from pading.zeroshot.accuracy import query_accuracy
 from pading.zeroshot.classifier import LinearClassifier
 from pading.zeroshot.features import Features, require_only
-from pading.zeroshot.fit_classifier import expand_head, retrain_head
-from pading.zeroshot.fit_generator import synthesise
+from pading.zeroshot.fit_classifier import expand_head
 from pading.zeroshot.fit_inputs import FitTensors
 from pading.zeroshot.methods import (
     GENERATIVE,
@@ -27,6 +26,7 @@ from pading.zeroshot.methods import (
     build_generator,
     finish,
     fit_method,
+    retrain_by_generator,
     train_generator,
 )
 
@@ -98,8 +98,7 @@ def pseudo_unseen_score(
     generator = build_generator(method, config, text, fitted_on.embeddings.shape[1], seed)
     generator = generator.to(fitted_on.embeddings.device)
     for metrics in train_generator(method, config, generator, fitted_on, text, pseudo_classes, seed):
-        synthetic = synthesise(generator, text, pseudo_classes.unseen, config.classifier.synthetic_per_class, seed)
-        head = finish(retrain_head(config.classifier, fitted_on, synthetic, pseudo_classes, old_head, seed))
+        head = finish(retrain_by_generator(generator, config, fitted_on, text, pseudo_classes, old_head, seed))
         yield metrics | query_accuracy(head, scored_on, pseudo_classes)
 
 
