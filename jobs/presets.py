@@ -24,7 +24,7 @@ def shapes() -> PipelineConfig:
             "embed.clip.steps": 600,
             "regions.styles": ("crop+mask", "pooled"),
             "regions.templates": SHAPES_TEMPLATES,
-            "fit.methods": (*FitConfig().methods, "zegformer-img", "zegformer", "pading+img"),
+            "fit.methods": (*FitConfig().methods, "zegformer-img", "zegformer", "zegformer-pooled", "pading+img"),
             "shapes.num_train": 8000,
             "pretrain.epochs": 13,
             "pretrain.jitter.turns": True,
