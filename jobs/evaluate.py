@@ -24,6 +24,7 @@ from jobs.shard import shard_classes
 from pading.classes import ClassTable
 from pading.evaluate.bootstrap import SeedScores, plain_comparison
 from pading.evaluate.curve import with_ends
+from pading.evaluate.grid_pages import grid_markdown, grid_page
 from pading.evaluate.per_image import QUALITIES
 from pading.evaluate.row_report import RowReport, report_row
 from pading.evaluate.row_scores import Asked
@@ -83,7 +84,10 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
         },
     )
     write_json(folder / COMPARISONS, [one for task in tasks for one in compared_rows(task, rows, reports)])
-    write_json(folder / CONSTANTS, described(grids))
+    if grids:
+        write_json(folder / CONSTANTS, described(grids))
+        (folder / CONSTANTS).with_suffix(".md").write_text(grid_markdown(grids), encoding="utf-8")
+        (folder / CONSTANTS).with_suffix(".html").write_text(grid_page(grids), encoding="utf-8")
     draw_pictures(config, run_dir, sources, inputs).save(folder / PANELS)
     return {"rows": len(by_task), "images": len(scored.image_ids)}
 

@@ -41,7 +41,8 @@ def predict(command: Predict) -> None:
     """Write COCO results of the three tasks and an overlay for every photo.
 
     Raises:
-        ValueError: if the run has no such method or it cannot do without val images, a file is not a photo, or two photos have one name.
+        ValueError: if the run has no such method or only for val images, a file is not a photo, or two photos have one
+            name.
     """
     model = open_model(command.model, command.method, command.profile, command.seed)
     config, classes = model.config, model.classes

@@ -15,8 +15,12 @@ from pading.zeroshot.classifier import LinearClassifier
 from pading.zeroshot.zegformer import ZegformerConfig, fuse, region_probabilities
 
 CLASSES = ClassTable(
-    name="four", names=("a", "b", "c", "d"), coco_ids=(1, 2, 3, 4), is_thing=(True,) * 4, is_seen=(True, True, True, False)
-)  # fmt: skip
+    name="four",
+    names=("a", "b", "c", "d"),
+    coco_ids=(1, 2, 3, 4),
+    is_thing=(True,) * 4,
+    is_seen=(True, True, True, False),
+)
 RANDOM = np.random.default_rng(0)
 TEXT = RANDOM.normal(size=(4, 6)).astype(np.float32)
 REGIONS = RANDOM.normal(size=(3, 6)).astype(np.float32)
