@@ -1,7 +1,8 @@
-"""A training step (forward, match, loss, backward) of the segmenter beside transformers' Mask2Former on one CPU core.
+"""A training step (forward, match, loss, backward) of the segmenter beside that of transformers on one CPU core.
 
-Four pairs: `tiny`, ours for images of about 96 px, beside their network shrunk to its width, queries and layers; the
-same small network in both, compared at the same number of points; and Mask2Former with a ResNet-50 in both, at two
+Five pairs: `tiny`, ours for images of about 96 px, beside their Mask2Former shrunk to its width, queries and layers;
+the same small network in both, compared at the same number of points; MaskFormer with a ResNet-50 in both, ours
+comparing masks at cells and theirs at pixels, in one layer more; and Mask2Former with a ResNet-50 in both, at two
 sizes. Their batch normalisation is frozen like ours. Steps alternate in one process, the fastest counts, in CPU
 seconds; memory is what a process of its own reaches above what it held before its first step.
 """
@@ -22,9 +23,9 @@ from torch import Tensor, nn
 
 from pading.segmenter.criterion import CriterionConfig, criterion
 from pading.segmenter.initialisation import initialise
-from pading.segmenter.matcher import match, match_at_points
+from pading.segmenter.matcher import LossWeights, match, match_at_points
 from pading.segmenter.points import uniform_points
-from pading.segmenter.segmenter import Segmenter, SegmenterConfig, r50, tiny
+from pading.segmenter.segmenter import Segmenter, SegmenterConfig, maskformer_r50, r50, tiny
 from pading.segmenter.targets import targets_from_batch
 from pading.segmenter.torchvision_on_cpu import make_torchvision_importable
 
@@ -46,6 +47,7 @@ class Pair:
     steps: int
 
 
+MASKFORMER = replace(maskformer_r50(), dropout=0.0)
 SMALL = {"width": 64, "queries": 16, "decoder_layers": 3, "heads": 4, "feedforward_width": 256}
 PAIRS = (
     Pair(
@@ -66,6 +68,7 @@ PAIRS = (
         batch=2,
         steps=4,
     ),
+    Pair(name="MaskFormer, 256 px", config=MASKFORMER, points=0, backbone={}, side_px=256, batch=1, steps=3),
     Pair(name="R50, 256 px x 1", config=r50(), points=POINTS, backbone={}, side_px=256, batch=1, steps=3),
     Pair(name="R50, 512 px x 1", config=r50(), points=POINTS, backbone={}, side_px=512, batch=1, steps=2),
 )
@@ -100,7 +103,7 @@ class Ours:
     def __init__(self, pair: Pair) -> None:
         self.draws = torch.Generator().manual_seed(0)
         self.model = initialise(Segmenter(pair.config, NUM_CLASSES), self.draws).train()
-        self.config = CriterionConfig(num_points=pair.points)
+        self.config = CriterionConfig(num_points=pair.points, weights=weights_of(pair))
         self.images, label_maps, classes = scene(pair)
         self.targets = targets_from_batch(label_maps, classes)
 
@@ -131,26 +134,12 @@ class Theirs:
 
     def __init__(self, pair: Pair) -> None:
         make_torchvision_importable()
-        from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, ResNetConfig
         from transformers.utils import logging
 
         logging.set_verbosity_error()  # or it says that a ResNet is not supported, which works all the same
         torch.manual_seed(0)
-        config = pair.config
-        sizes = Mask2FormerConfig(
-            backbone_config=ResNetConfig(out_features=STAGES, **pair.backbone),
-            feature_size=config.width,
-            mask_feature_size=config.width,
-            hidden_dim=config.width,
-            encoder_feedforward_dim=min(config.encoder_feedforward_width, 4 * config.width),
-            encoder_layers=config.encoder_layers if config.pixel_decoder == "deformable" else 1,
-            decoder_layers=config.decoder_layers + 1,
-            num_attention_heads=config.heads,
-            dim_feedforward=config.feedforward_width,
-            num_queries=config.queries,
-            num_labels=NUM_CLASSES,
-        )
-        self.model = Mask2FormerForUniversalSegmentation(sizes).train()
+        build = their_maskformer if pair.config.mask_decoder == "maskformer" else their_mask2former
+        self.model = build(pair).train()
         for module in self.model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval().requires_grad_(False)
@@ -171,15 +160,50 @@ class Theirs:
         for layer in (final, *output.auxiliary_logits):
             self.model.criterion.matcher(**layer, mask_labels=self.masks, class_labels=self.classes)
         clock.append(time.process_time())
-        losses = self.model.get_loss_dict(
-            **final,
-            mask_labels=self.masks,
-            class_labels=self.classes,
-            auxiliary_predictions=output.auxiliary_logits,
-        )
+        losses = self.model.get_loss_dict(*final.values(), self.masks, self.classes, output.auxiliary_logits)
         clock.append(time.process_time())
         self.model.get_loss(losses).backward()
         return parts_of([*clock, time.process_time()])
+
+
+def their_mask2former(pair: Pair) -> nn.Module:
+    """Return transformers' Mask2Former of the sizes of a pair."""
+    from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, ResNetConfig
+
+    config = pair.config
+    sizes = Mask2FormerConfig(
+        backbone_config=ResNetConfig(out_features=STAGES, **pair.backbone),
+        feature_size=config.width,
+        mask_feature_size=config.width,
+        hidden_dim=config.width,
+        encoder_feedforward_dim=min(config.encoder_feedforward_width, 4 * config.width),
+        encoder_layers=config.encoder_layers if config.pixel_decoder == "deformable" else 1,
+        decoder_layers=config.decoder_layers + 1,
+        num_attention_heads=config.heads,
+        dim_feedforward=config.feedforward_width,
+        num_queries=config.queries,
+        num_labels=NUM_CLASSES,
+    )
+    return Mask2FormerForUniversalSegmentation(sizes)
+
+
+def their_maskformer(pair: Pair) -> nn.Module:
+    """Return transformers' MaskFormer of the published sizes, every layer supervised."""
+    from transformers import MaskFormerConfig, MaskFormerDetrConfig, MaskFormerForInstanceSegmentation, ResNetConfig
+
+    sizes = MaskFormerConfig(
+        backbone_config=ResNetConfig(out_features=STAGES, **pair.backbone),
+        decoder_config=MaskFormerDetrConfig(dropout=pair.config.dropout),
+        num_labels=NUM_CLASSES,
+        use_auxiliary_loss=True,
+    )
+    return MaskFormerForInstanceSegmentation(sizes)
+
+
+def weights_of(pair: Pair) -> LossWeights:
+    """Return the weights of the loss that belongs to a network."""
+    is_maskformer = pair.config.mask_decoder == "maskformer"
+    return LossWeights(classification=1.0, cross_entropy=0.0, dice=1.0, focal=20.0) if is_maskformer else LossWeights()
 
 
 def parts_of(clock: list[float]) -> list[float]:

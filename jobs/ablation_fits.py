@@ -109,7 +109,10 @@ def fit_and_keep(inputs: FitInputs, fit: Fit) -> None:
     start, start_cpu = time.monotonic(), time.process_time()
     features, text, head = inputs.tensors()
     variant = fit.variant
-    fitted = finish(fit_method(variant.method, variant.settings, features, text, inputs.classes, head, fit.seed))
+    fitting = fit_method(
+        variant.method, variant.settings, features, text, inputs.classes, head, fit.seed, inputs.projection
+    )
+    fitted = finish(fitting)
     with torch.no_grad():
         if fitted.classifier(features.embeddings).softmax(dim=1).isnan().any():  # a silenced class has -inf: no matter
             raise ValueError("the fit diverged: its classifier gives no probabilities; lower the learning rate")

@@ -80,7 +80,8 @@ class FeatureExtractor:
         has_background = self.config.task == "instance"
         arrays = batch_arrays(rows, views, data.input_px, data.max_segments, has_background=has_background)
         batch = Batch.from_arrays(arrays).to(_device())
-        kept = matched_features(self.segmenter, batch, self.config.cache.no_object_per_image, self.config.seed)
+        weights = self.config.pretrain.criterion.weights
+        kept = matched_features(self.segmenter, batch, self.config.cache.no_object_per_image, self.config.seed, weights)
         return features_table(kept)
 
 

@@ -21,7 +21,7 @@ def export_segmenter(run_dir: RunDir, output: str, form: Literal["segmenter", "t
 
     Raises:
         FileNotFoundError: if the run has no finished segmenter.
-        ValueError: if it is damaged, transformers has no such Mask2Former, or one of the files lies there already.
+        ValueError: if it is damaged, transformers has no such segmenter, or one of the files lies there already.
     """
     source = run_dir.artefact("segmenter")
     if Manifest.read(source) is None:
@@ -32,8 +32,10 @@ def export_segmenter(run_dir: RunDir, output: str, form: Literal["segmenter", "t
         if form == "segmenter":
             save_segmenter(scratch, load_segmenter(source))
         else:
-            save_huggingface(scratch, load_segmenter(source), classes.names)
-            _write_preprocessor(scratch / PREPROCESSOR_FILE, input_px)
+            segmenter = load_segmenter(source)
+            save_huggingface(scratch, segmenter, classes.names)
+            kind = "MaskFormer" if segmenter.config.mask_decoder == "maskformer" else "Mask2Former"
+            _write_preprocessor(scratch / PREPROCESSOR_FILE, f"{kind}ImageProcessor", input_px)
         write_papers(scratch, classes, provenance)
         files = sorted(scratch.iterdir(), key=lambda path: path.name)
         if stale := sorted({path.name for path in files} & file_sizes(output).keys()):
@@ -44,10 +46,10 @@ def export_segmenter(run_dir: RunDir, output: str, form: Literal["segmenter", "t
     say(f"started from {provenance.line}")
 
 
-def _write_preprocessor(path: Path, input_px: int) -> None:
+def _write_preprocessor(path: Path, kind: str, input_px: int) -> None:
     """Say what transformers' image processor must do: images as large as in training, and normalised before."""
     described = {
-        "image_processor_type": "Mask2FormerImageProcessor",
+        "image_processor_type": kind,
         "do_resize": True,
         "size": {"shortest_edge": input_px, "longest_edge": input_px},
         "size_divisor": 32,

@@ -1,4 +1,4 @@
-"""Stage `fit`: every method of the table x profile x seed -> a classifier, each fitted by one Ray task."""
+"""Stage `fit`: rows of the table x profiles x seeds -> the classifiers that they read, each fitted by one Ray task."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,7 @@ from cluster.storage import RunDir, write_json
 from jobs.config import PipelineConfig
 from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress
+from jobs.rows import RECIPES
 from jobs.sweep import winning_method
 from pading.config import from_plain, override, to_plain
 from pading.zeroshot.classifier import save_classifier
@@ -24,37 +25,41 @@ INDEX = "classifiers.json"
 
 
 def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Write one folder per (method, profile, seed), and an index of them."""
+    """Write one folder per fitted classifier, and an index of the rows that read them."""
     connect()
     best = override(winning_method(config, run_dir), {"profile": "best"})
     settings = {profile: profile_settings(config, profile, best) for profile in config.fit.profiles}
     rows = planned_rows(config)
+    fits = {row["folder"]: row for row in rows}  # rows that read one classifier share its folder
     inputs = ray.put(read_fit_inputs(run_dir))
     pending = {
         _fit_one.remote(
-            row["method"], settings[row["profile"]], row["seed"], inputs, (folder / row["folder"]).resolve()
-        ): row
-        for row in rows
+            RECIPES[row["method"]].fitted, settings[row["profile"]], row["seed"], inputs, (folder / name).resolve()
+        ): name
+        for name, row in fits.items()
     }
-    progress = Progress("fit classifiers", len(rows))
+    progress = Progress("fit classifiers", len(fits))
     waiting = list(pending)
     while waiting:
         done, waiting = ray.wait(waiting)
         ray.get(done)
-        progress.update(len(rows) - len(waiting), pending[done[0]]["folder"])
+        progress.update(len(fits) - len(waiting), pending[done[0]])
     write_json(
         folder / INDEX, {"rows": rows, "settings": {profile: to_plain(each) for profile, each in settings.items()}}
     )
-    return {"classifiers": len(rows)}
+    return {"classifiers": len(fits), "rows": len(rows)}
 
 
 def planned_rows(config: PipelineConfig) -> list[dict[str, Any]]:
-    """Return what is fitted: methods without a generator once, under the first profile, the others under each."""
+    """Return the rows of the run, each with the folder of the classifier that it reads.
+
+    Rows whose classifier needs no generator exist once, under the first profile, the others under each.
+    """
     return [
-        {"method": method, "profile": profile, "seed": seed, "folder": f"{method}-{profile}-seed{seed}"}
+        {"method": name, "profile": profile, "seed": seed, "folder": f"{fitted}-{profile}-seed{seed}"}
         for number, profile in enumerate(config.fit.profiles)
-        for method in config.fit.methods
-        if has_row(method, profile) or (number == 0 and method not in GENERATIVE)
+        for name in config.fit.methods
+        if has_row(fitted := RECIPES[name].fitted, profile) or (number == 0 and fitted not in GENERATIVE)
         for seed in config.fit.seeds
     ]
 
@@ -75,7 +80,7 @@ def profile_settings(config: PipelineConfig, profile: Profile, best: MethodConfi
 
 
 def fitted_rows(run_dir: RunDir) -> list[dict[str, Any]]:
-    """Return the index of fitted classifiers: method, profile, seed, folder."""
+    """Return the index of rows: method, profile, seed, and the folder of the classifier."""
     rows: list[dict[str, Any]] = json.loads((run_dir.artefact("classifiers") / INDEX).read_text())["rows"]
     return rows
 
@@ -95,7 +100,7 @@ def fit_and_save(method: Method, settings: MethodConfig, seed: int, inputs: FitI
     """Fit one row and write its classifier, and the generator if it has one."""
     torch.set_num_threads(1)
     features, text, head = inputs.tensors()
-    fitted = finish(fit_method(method, settings, features, text, inputs.classes, head, seed))
+    fitted = finish(fit_method(method, settings, features, text, inputs.classes, head, seed, inputs.projection))
     save_classifier(folder, fitted.classifier)
     if fitted.generator is not None:
         save_generator(folder, fitted.generator)

@@ -5,6 +5,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 from cluster.storage import file_digest, written_whole
@@ -14,6 +17,7 @@ from jobs.progress import say
 from pading.classes import ClassTable
 from pading.config import override
 from pading.randomness import generator_for
+from pading.segmenter.class_heads import TextHead
 from pading.segmenter.initialisation import initialise
 from pading.segmenter.pretrained import CLASSES_FILE, load_pretrained, read_papers, take_over, write_papers
 from pading.segmenter.provenance import PROVENANCE_FILE, Provenance, judge
@@ -21,12 +25,17 @@ from pading.segmenter.segmenter import Segmenter, SegmenterConfig
 from pading.segmenter.timm_backbone import TimmBackbone, hub_weights, load_backbone_weights
 from pading.segmenter.weights import save_segmenter
 
+SeenText = Float32[np.ndarray, "S E"]  # one row a seen class, in the order of the table
 HUB = "hub"  # of --pretrain.backbone-weights: the weights that timm publishes
 ONLY_IN_TRAINING = {"drop_path_rate"}  # settings that no weight depends on
 
 
-def initial_segmenter(config: PipelineConfig, classes: ClassTable) -> tuple[Segmenter, Provenance]:
+def initial_segmenter(
+    config: PipelineConfig, classes: ClassTable, seen_text: SeenText | None = None
+) -> tuple[Segmenter, Provenance]:
     """Return a segmenter before its first step, and where its weights come from; the rest depends on the seed alone.
+
+    A text head is given the texts of the seen classes; the unseen ones are silent in it.
 
     Raises:
         OSError: if weights that were asked for are not there.
@@ -34,6 +43,8 @@ def initial_segmenter(config: PipelineConfig, classes: ClassTable) -> tuple[Segm
     """
     untrained = Segmenter(config.segmenter, classes.num_classes)
     segmenter = initialise(untrained, generator_for(config.seed, "segmenter"))
+    if isinstance(segmenter.class_head, TextHead) and seen_text is not None:
+        segmenter.class_head.set_text(torch.tensor(seen_text), classes.seen)
     if config.pretrain.init_from:
         return segmenter, _start_from(segmenter, config.pretrain.init_from, classes)
     if config.pretrain.backbone_weights:
@@ -41,7 +52,9 @@ def initial_segmenter(config: PipelineConfig, classes: ClassTable) -> tuple[Segm
     return segmenter, Provenance()
 
 
-def staged_start(config: PipelineConfig, classes: ClassTable, folder: Path) -> tuple[PipelineConfig, Provenance]:
+def staged_start(
+    config: PipelineConfig, classes: ClassTable, folder: Path, seen_text: SeenText | None = None
+) -> tuple[PipelineConfig, Provenance]:
     """Write the first weights to `folder`, and return the configuration under which every rank starts from there.
 
     So one process asks the hub, once, and all ranks start from the same bytes. A random start needs no file and leaves
@@ -54,7 +67,7 @@ def staged_start(config: PipelineConfig, classes: ClassTable, folder: Path) -> t
     if not (config.pretrain.init_from or config.pretrain.backbone_weights):
         return config, Provenance()
     if not folder.is_dir():
-        segmenter, provenance = initial_segmenter(config, classes)
+        segmenter, provenance = initial_segmenter(config, classes, seen_text)
         with written_whole(folder) as partial:
             save_segmenter(partial, segmenter)
             write_papers(partial, classes, provenance)

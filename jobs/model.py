@@ -8,7 +8,7 @@ MODEL/segmenter/, text/, fitted/             weights; text embeddings and their 
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,20 @@ from jobs.clip import LOCAL_FOLDER
 from jobs.config import EmbedConfig, read_config
 from jobs.embed import CLIP_FOLDER, EMBEDDINGS
 from jobs.fit import fitted_rows, fitted_settings
+from jobs.rows import RECIPES, RowInputs, RowName, scored_row, scorer_of
 from jobs.shard import shard_classes
 from pading.classes import ClassTable
 from pading.config import from_plain, to_plain
 from pading.data.errors import DataError, MissingFileError
 from pading.evaluate.inference import InferenceConfig
+from pading.evaluate.scorer import Scorer
 from pading.splits.split import Task
 from pading.text.embeddings import TextEmbeddings
 from pading.zeroshot.classifier import Classifier, save_classifier
 from pading.zeroshot.generator_files import save_generator
-from pading.zeroshot.methods import Method, MethodConfig
+from pading.zeroshot.methods import MethodConfig
 from pading.zeroshot.standardise import Standardised
+from pading.zeroshot.zegformer import ZegformerConfig
 
 SCHEMA_VERSION = 1
 MODEL_FILE, CLASSES_FILE, CACHED_CLASSES_FILE = "model.json", "classes.json", "cached_classes.json"
@@ -38,7 +41,7 @@ SEGMENTER, TEXT, FITTED = "segmenter", "text", "fitted"
 class ModelConfig:
     """What a model is besides its weights; `run` is the run directory that it was fitted in, with that cache."""
 
-    method: Method
+    method: RowName
     seed: int
     task: Task
     input_px: int
@@ -47,6 +50,7 @@ class ModelConfig:
     embed: EmbedConfig
     run: str
     cache_digest: str
+    zegformer: ZegformerConfig = field(default_factory=ZegformerConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +101,23 @@ def open_model(folder: Path, method: str, profile: str, seed: int) -> Model:
     """
     folder = folder.absolute()
     return _open_taught(folder) if (folder / MODEL_FILE).is_file() else _open_run(RunDir(folder), method, profile, seed)
+
+
+def scorer_of_model(model: Model) -> Scorer:
+    """Return what says of a photo's queries which class they are.
+
+    Raises:
+        ValueError: if the row of the model reads regions, or constants that the run chose: they are of the val images.
+    """
+    method, config = model.config.method, model.config
+    recipe = RECIPES[method]
+    if recipe.style or recipe.is_calibrated:
+        reads = "what CLIP says of the regions of val images" if recipe.style else "a calibration on val images"
+        raise ValueError(
+            f"row {method!r} reads {reads}, and no photo: choose --method {recipe.fitted} or zegformer-seg"
+        )
+    row = scored_row(recipe, model.fitted, config.inference, config.zegformer)
+    return scorer_of(row, RowInputs(classes=model.classes))
 
 
 def write_model(
@@ -156,6 +177,7 @@ def _open_run(run_dir: RunDir, method: str, profile: str, seed: int) -> Model:
                 "embed": _anywhere(config.embed),
                 "run": str(run_dir.root),
                 "cache_digest": cache.digest,
+                "zegformer": config.zegformer,
             },
         ),
         classes=shard_classes(run_dir),

@@ -1,5 +1,6 @@
 """Pictures of a few val images: photo, ground truth, and what each method made of it."""
 
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
@@ -12,6 +13,7 @@ from cluster.storage import RunDir
 from jobs.cache import prediction_files
 from jobs.config import PipelineConfig
 from jobs.fit import fitted_rows
+from jobs.rows import RowInputs, ScoredRow, scorer_of
 from jobs.shard import shard_classes, shard_files, shard_folder
 from pading.classes import ClassTable
 from pading.data.shards.rows import decode_row, read_rows
@@ -25,23 +27,24 @@ from pading.evaluate.inference import (
     upsampled_masks,
 )
 from pading.evaluate.panels import PanelRow, draw_panel
-from pading.evaluate.predictions import ImagePrediction, read_predictions
-from pading.evaluate.scorer import Scorer, head_scorer
+from pading.evaluate.predictions import ImagePrediction
+from pading.evaluate.scorer import Scorer
 from pading.splits.split import Task
-from pading.zeroshot.classifier import load_classifier
 
 NUM_IMAGES = 6
 LOOKED_AT = 64  # the first val images, of which those with most unseen segments are shown
 
 
-def draw_pictures(config: PipelineConfig, run_dir: RunDir) -> Image.Image:
-    """Return one row per image and one column per method, each with its first seed."""
+def draw_pictures(
+    config: PipelineConfig, run_dir: RunDir, sources: Sequence[ScoredRow], inputs: RowInputs
+) -> Image.Image:
+    """Return one row per image and one column per method, each with its first seed; `sources` are the fitted rows'."""
     classes = shard_classes(run_dir)
-    firsts = {row["method"]: row["folder"] for row in reversed(fitted_rows(run_dir))}
+    rows_and_sources = zip(fitted_rows(run_dir), sources, strict=True)
+    firsts = {row["method"]: source for row, source in reversed(list(rows_and_sources))}
     methods = [method for method in config.fit.methods if method in firsts]
-    folder = run_dir.artefact("classifiers")
-    scorers = [head_scorer(method, load_classifier(folder / firsts[method]), config.inference) for method in methods]
-    predictions = list(islice((p for path in prediction_files(run_dir) for p in read_predictions(path)), LOOKED_AT))
+    scorers = [scorer_of(firsts[method], inputs) for method in methods]
+    predictions = list(islice((p for path in prediction_files(run_dir) for p in inputs.predictions(path)), LOOKED_AT))
     unseen = set(classes.unseen)
     chosen = sorted(predictions, key=lambda p: -sum(s.class_index in unseen for s in p.segments))[:NUM_IMAGES]
     wanted = {prediction.image_id for prediction in chosen}

@@ -16,6 +16,7 @@ from jobs import (
     leaderboard,
     pretrain,
     regions,
+    row_inputs,
     shapes,
     shard,
     sweep,
@@ -23,6 +24,7 @@ from jobs import (
 )
 from jobs.config import PipelineConfig, scored_tasks, split_of
 from jobs.progress import format_seconds, say
+from jobs.rows import require_styles
 from jobs.stage import Stage
 from pading.config import to_plain
 
@@ -57,7 +59,12 @@ TURNED_OFF = {"regions": "--regions.styles crop+mask turns it on"}
 
 
 def stages(config: PipelineConfig) -> list[Stage]:
-    """Return the stages of a run in order; only a synthetic run draws its world, and the image branch can be off."""
+    """Return the stages of a run in order; only a synthetic run draws its world, and the image branch can be off.
+
+    Raises:
+        ValueError: if a row reads region embeddings that the run does not make.
+    """
+    require_styles(config.fit.methods, config.regions.styles)
     world = (SHAPES.output,) if config.is_synthetic else ()
     split = split_of(config)
     table = hashlib.sha256(split.classes.to_json().encode()).hexdigest()[:16]
@@ -109,7 +116,7 @@ def stages(config: PipelineConfig) -> list[Stage]:
         Stage(
             name="pretrain",
             output="segmenter",
-            inputs=("shards",),
+            inputs=("shards", "text") if config.segmenter.class_head == "text" else ("shards",),
             settings=pretraining,
             outside=initial_weights.outside_files,
             work=pretrain.pretrain,
@@ -139,8 +146,13 @@ def stages(config: PipelineConfig) -> list[Stage]:
         Stage(
             name="evaluate",
             output="evaluation",
-            inputs=("cache", "classifiers", "segmenter"),
-            settings=lambda config: {**_of("inference")(config), "tasks": list(scored_tasks(config))},
+            inputs=("cache", "classifiers", "segmenter", *row_inputs.row_artefacts(config)),
+            settings=lambda config: {
+                **_of("inference", "seed")(config),
+                **row_inputs.row_settings(config),
+                **to_plain(config.evaluate),
+                "tasks": list(scored_tasks(config)),
+            },
             work=evaluate.evaluate,
         ),
         Stage(

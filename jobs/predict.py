@@ -8,15 +8,13 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from jobs.model import open_model
+from jobs.model import open_model, scorer_of_model
 from jobs.progress import Progress, say
 from jobs.result_files import ResultFiles
 from pading.data.images import MAX_PIXELS
 from pading.data.sample import Sample
 from pading.evaluate.extract import predict_samples
-from pading.evaluate.scorer import head_scorer
 from pading.segmenter.weights import load_segmenter
-from pading.zeroshot.classifier import load_classifier
 
 PHOTO_FORMATS = ("JPEG", "PNG")
 
@@ -43,12 +41,13 @@ def predict(command: Predict) -> None:
     """Write COCO results of the three tasks and an overlay for every photo.
 
     Raises:
-        ValueError: if the run has no such method, a file is not a photo, or two photos have one name.
+        ValueError: if the run has no such method or only for val images, a file is not a photo, or two photos have one
+            name.
     """
     model = open_model(command.model, command.method, command.profile, command.seed)
     config, classes = model.config, model.classes
     segmenter = load_segmenter(model.segmenter)
-    scorer = head_scorer(model.fitted.name, load_classifier(model.fitted), config.inference)
+    scorer = scorer_of_model(model)
     command.out.mkdir(parents=True, exist_ok=True)
     results = ResultFiles(folder=command.out, classes=classes, task=config.task, scorer=scorer)
     progress = Progress("predict", len(command.photos))

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from jobs.config import PipelineConfig
+from jobs.config import FitConfig, PipelineConfig
 from jobs.shapes_clip import SHAPES_TEMPLATES
 from pading.config import override
-from pading.segmenter.segmenter import r50
+from pading.segmenter.segmenter import maskformer_r50, r50
+
+MASKFORMER_WEIGHTS = {"classification": 1.0, "cross_entropy": 0.0, "focal": 20.0, "dice": 1.0}
 
 
 def shapes() -> PipelineConfig:
@@ -22,6 +24,7 @@ def shapes() -> PipelineConfig:
             "embed.clip.steps": 600,
             "regions.styles": ("crop+mask", "pooled"),
             "regions.templates": SHAPES_TEMPLATES,
+            "fit.methods": (*FitConfig().methods, "zegformer-img", "zegformer", "zegformer-pooled", "pading+img"),
             "shapes.num_train": 8000,
             "pretrain.epochs": 13,
             "pretrain.jitter.turns": True,
@@ -97,6 +100,19 @@ def coco_stuff() -> PipelineConfig:
     )
 
 
+def coco_stuff_zegformer() -> PipelineConfig:
+    """Run the 156/15 semantic split of COCO-Stuff 2017 as ZegFormer: MaskFormer, trained under the text of classes."""
+    return override(
+        replace(coco_stuff(), preset="coco-stuff-zegformer", segmenter=replace(maskformer_r50(), class_head="text")),
+        {
+            "pretrain.batch_size": 32,
+            "pretrain.epochs": 16,  # 60,000 steps
+            "pretrain.criterion.num_points": 0,  # whole masks
+            **{f"pretrain.criterion.weights.{name}": weight for name, weight in MASKFORMER_WEIGHTS.items()},
+        },
+    )
+
+
 def coco_instances_48_17() -> PipelineConfig:
     """Run the 48/17 instance split of COCO 2014."""
     return _coco_instances("coco-instances-48-17")
@@ -142,6 +158,7 @@ PRESETS: dict[str, Callable[[], PipelineConfig]] = {
     "coco-mini": coco_mini,
     "coco-panoptic": coco_panoptic,
     "coco-stuff": coco_stuff,
+    "coco-stuff-zegformer": coco_stuff_zegformer,
     "coco-instances-48-17": coco_instances_48_17,
     "coco-instances-65-15": coco_instances_65_15,
 }

@@ -15,6 +15,7 @@ from jobs.config import PipelineConfig
 from jobs.history import HISTORY_FILE
 from jobs.initial_weights import staged_start
 from jobs.progress import say
+from jobs.seen_text import with_seen_text
 from jobs.shard import audited_training_shards, shard_classes, shard_folder, shard_index
 from jobs.stream import Shards
 from jobs.training import FINAL, train_worker
@@ -31,7 +32,8 @@ def pretrain(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
         FileNotFoundError: if a shard or its audit is missing.
         OSError: if the weights to start from are not there.
         ValueError: if the shards are not those that the leak audit found clean, or are fewer images than one batch, or
-            the weights to start from are unreadable or of another architecture.
+            the weights to start from are unreadable or of another architecture, or the text of a text head does not
+            fit it.
     """
     connect()
     index = audited_training_shards(config, run_dir)
@@ -43,10 +45,12 @@ def pretrain(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
         )
     say(f"  {index.num_images} images, {steps_per_epoch} steps an epoch, {config.pretrain.epochs} epochs")
     classes = shard_classes(run_dir)
-    config, provenance = staged_start(config, classes, run_dir.work("pretrain") / START)
+    config, seen_text = with_seen_text(config, run_dir, classes)
+    config, provenance = staged_start(config, classes, run_dir.work("pretrain") / START, seen_text)
     settings = {
         "config": to_plain(config),
         "classes": classes.to_json(),
+        "seen_text": seen_text,
         "shards": Shards.of(shard_folder(config, run_dir, "train"), index),
         "validation": Shards.of(shard_folder(config, run_dir, "val"), shard_index(config, run_dir, "val")),
         "steps_per_epoch": steps_per_epoch,

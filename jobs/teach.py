@@ -22,6 +22,7 @@ from pading.zeroshot.classifier import LinearClassifier, load_classifier
 from pading.zeroshot.features import read_features
 from pading.zeroshot.generator_files import load_generator
 from pading.zeroshot.methods import GENERATIVE, finish, retrain_by_generator
+from pading.zeroshot.segmenter_head import linear_head
 from pading.zeroshot.standardise import Standardised
 from pading.zeroshot.vocabulary import add_class, carry_features, carry_head, remove_class
 
@@ -150,7 +151,7 @@ def _retrained(
     """
     taught = [row for row in classes.unseen if classes.names[row] not in model.cached_classes.names]
     features = read_features(feature_files(model.run_dir()))
-    head = load_segmenter(model.segmenter).class_head
+    head = linear_head(load_segmenter(model.segmenter).class_head, features, model.cached_classes)
     return finish(
         retrain_by_generator(
             generator,
@@ -158,7 +159,7 @@ def _retrained(
             carry_features(features, model.cached_classes, classes),
             torch.from_numpy(embeddings.matrix),
             classes,
-            carry_head(LinearClassifier(head.weight, head.bias), model.cached_classes, classes),
+            carry_head(head, model.cached_classes, classes),
             model.config.seed,
             modest=taught,
         )

@@ -45,7 +45,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     torch.set_num_threads(pretrain.threads_per_worker)
-    segmenter, _ = initial_segmenter(config, classes)
+    segmenter, _ = initial_segmenter(config, classes, settings["seen_text"])
     with restored_checkpoint() as folder:
         schedule = pretrain.schedule_over(steps_per_epoch)
         trainer = Trainer(config, segmenter, schedule, rank=rank, world=world, resume_from=folder)

@@ -11,6 +11,7 @@ from pading.evaluate.leaderboard import LEAKY_NOTE, read_leaderboard
 from pading.segmenter.provenance import Provenance, read_provenance
 
 METHODS = {"supervised", "projection", "gmmn", "wgan", "primitive", "primitive+align", "pading"}
+METHODS |= {"zegformer-seg", "zegformer-img", "zegformer", "zegformer-pooled", "pading+img"}
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ STAGES = [
     "leaderboard",
 ]
 METHODS = {"supervised", "projection", "gmmn", "wgan", "primitive", "primitive+align", "pading"}
+METHODS |= {"zegformer-seg", "zegformer-img", "zegformer", "zegformer-pooled", "pading+img"}
 METRICS = [
     f"{name}/{group}" for name in ("pq", "sq", "rq", "miou", "ap50", "recall100") for group in ("seen", "unseen", "hm")
 ]

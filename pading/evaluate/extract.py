@@ -16,21 +16,25 @@ from pading.data.views.jitter import letterbox_size
 from pading.data.views.resample import letterbox_image
 from pading.evaluate.predictions import ImagePrediction, as_half
 from pading.randomness import generator_for
-from pading.segmenter.matcher import match_final
+from pading.segmenter.matcher import LossWeights, match_final
 from pading.segmenter.segmenter import Prediction, Segmenter
 from pading.segmenter.targets import targets_from_batch
 from pading.zeroshot.features import Features
 
 
 @torch.inference_mode()
-def matched_features(segmenter: Segmenter, batch: Batch, no_object_per_image: int, seed: int) -> Features:
+def matched_features(
+    segmenter: Segmenter, batch: Batch, no_object_per_image: int, seed: int, weights: LossWeights | None = None
+) -> Features:
     """Return the embeddings of matched queries with their classes, and of some unmatched ones as no-object (label K).
+
+    Matched as in training, if `weights` are those of its loss.
 
     Which unmatched queries are kept depends on the seed and the image id alone, so batches may be cut anywhere.
     """
     prediction = segmenter(batch.images)[-1]
     targets = targets_from_batch(batch.label_maps, batch.classes, batch.image_ids)
-    labels, _ = match_final(prediction, targets)  # (B, Q)
+    labels, _ = match_final(prediction, targets, weights)  # (B, Q)
     matched = labels != segmenter.num_classes
     order = torch.stack(
         [

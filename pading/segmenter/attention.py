@@ -6,13 +6,16 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """softmax(q k^T / sqrt(D / heads)) v with learned projections of query, key, value and output."""
+    """softmax(q k^T / sqrt(D / heads)) v with learned projections of query, key, value and output.
 
-    def __init__(self, width: int, heads: int) -> None:
+    In training, each weight of the softmax is dropped with the chance `dropout`.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"a width of {width} does not split into {heads} heads; choose a divisor")
-        self.heads = heads
+        self.heads, self.dropout = heads, dropout
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
@@ -31,6 +34,7 @@ class Attention(nn.Module):
             for x in (self.query(query), self.key(key), self.value(value))
         )
         mask = None if allowed is None else allowed[:, None]
-        read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, heads, Q, D / heads)
+        dropped = self.dropout if self.training else 0.0
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropped)  # (B, heads, Q, D / heads)
         merged: Tensor = self.out(read.transpose(1, 2).flatten(2))
         return merged

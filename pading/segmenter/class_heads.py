@@ -1,9 +1,10 @@
-"""Query embeddings to class logits by text: the cosine between a projected query and every class's text embedding.
+"""Query embeddings to class logits by text: the cosine between a projected query and a class's text embedding.
 
-The other head is a plain linear layer. Axes: K classes, D query-embedding width, E text width.
+The other head is a plain linear layer. Axes: K classes, S of them with a text, D query-embedding width, E text width.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 class TextHead(nn.Module):
     """Logits cos(W q, T_k) / temperature, and <W q / |W q|, T_0> / temperature for no-object (ZegFormer, eq. 1).
 
-    T_k are given and fixed; T_0 is learned and, as published, not normalised. Classes can be exchanged after training
-    for any others that have a text.
+    T_k are given and fixed; T_0 is learned and, as published, not normalised. A class without text is silent: its logit
+    is minus infinity, so it neither wins nor pushes others away. In training these are the unseen classes, whose texts
+    the head does not hold. Afterwards classes can be exchanged for any that have a text.
     """
 
     text: Tensor
@@ -28,7 +30,7 @@ class TextHead(nn.Module):
         self.project = nn.Linear(width, text_width)
         self.no_object = nn.Parameter(torch.empty(text_width))
         nn.init.uniform_(self.no_object, -1 / math.sqrt(text_width), 1 / math.sqrt(text_width))
-        log_scale = torch.tensor(-math.log(temperature))
+        log_scale = torch.tensor([-math.log(temperature)])  # of one dimension: DeepSpeed takes no parameter of none
         if learn_temperature:
             self.log_scale = nn.Parameter(log_scale)
         else:
@@ -36,21 +38,23 @@ class TextHead(nn.Module):
         self.register_buffer("text", torch.zeros(num_classes, text_width))
         self._has_text = False
 
-    def set_text(self, embeddings: Float[Tensor, "K E"]) -> None:
-        """Take the classes' text embeddings, one row a class; they are normalised here.
+    def set_text(self, embeddings: Float[Tensor, "S E"], classes: Sequence[int]) -> None:
+        """Take the text embeddings of some classes, one row each; they are normalised here. All others fall silent.
 
         Raises:
-            ValueError: if there is not one finite row other than zero for every class.
+            ValueError: if there is not one finite row other than zero for each of them.
         """
-        if embeddings.shape != self.text.shape:
-            raise ValueError(f"text embeddings must be {tuple(self.text.shape)}, got {tuple(embeddings.shape)}")
+        expected = len(classes), self.text.shape[1]
+        if embeddings.shape != expected:
+            raise ValueError(f"text embeddings must be {expected}, got {tuple(embeddings.shape)}")
         length = embeddings.float().norm(dim=1)
         if bad := (~(length.isfinite() & (length > 0))).nonzero().flatten().tolist():
-            raise ValueError(f"text embeddings of classes {bad} are zero or not finite")
-        self.text.copy_(F.normalize(embeddings.float(), dim=1))
+            raise ValueError(f"text embeddings of classes {[classes[row] for row in bad]} are zero or not finite")
+        self.text.zero_()
+        self.text[list(classes)] = F.normalize(embeddings.to(self.text), dim=1)
 
     def forward(self, queries: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch K+1"]:
-        """Return class logits, no-object last.
+        """Return class logits, no-object last; those of classes without text are minus infinity.
 
         Raises:
             ValueError: if no text embeddings were given.
@@ -61,4 +65,5 @@ class TextHead(nn.Module):
             self._has_text = True
         directions = F.normalize(self.project(queries), dim=-1)
         logits: Tensor = directions @ torch.cat([self.text, self.no_object[None]]).T * self.log_scale.exp()
-        return logits
+        is_silent = F.pad(~self.text.any(dim=1), (0, 1), value=False)
+        return logits.masked_fill(is_silent, -math.inf)

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pading.segmenter.matcher import LossWeights, match, match_at_points
+from pading.segmenter.penalties import mean_penalty
 from pading.segmenter.points import importance_points, sample, sample_labelled, uniform_points
 from pading.segmenter.precision import at_least_float32
 from pading.segmenter.segmenter import Prediction
@@ -23,10 +24,11 @@ from pading.segmenter.targets import Targets
 
 @dataclass(frozen=True, kw_only=True)
 class CriterionConfig:
-    """Weights of the loss; matching uses the same three (Mask2Former, as trained by PADing).
+    """Weights of the loss, whose terms are those of matching too; the defaults are Mask2Former's as trained by PADing.
 
     `cells` is ours: without it a network from scratch learns masks long before it learns classes. 0 takes it away.
-    Mask2Former compares masks at 12 544 points; 0 compares whole maps, which is as fast up to about 256 px.
+    Mask2Former compares masks at 12 544 points; 0 compares whole maps, as MaskFormer does, which is as fast up to about
+    256 px.
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
@@ -52,16 +54,6 @@ class Pairs(NamedTuple):
     segment: Int[Tensor, "N"]
     query: Int[Tensor, "N"]
     logits: Float[Tensor, "N h w"]
-
-
-def mask_cross_entropy(
-    logits: Float[Tensor, "N P"], masks: Float[Tensor, "N P"], valid: Float[Tensor, "N P"]
-) -> Float[Tensor, "N"]:
-    """Return sum_p (v softplus(x) - t x) / sum_p v.
-
-    This is the binary cross-entropy of every labelled pixel against its cell's logit, averaged over labelled pixels.
-    """
-    return (valid * F.softplus(logits) - masks * logits).sum(dim=1) / valid.sum(dim=1).clamp(min=1)
 
 
 def dice_loss(
@@ -184,9 +176,12 @@ def losses_of_pairs(
         else:
             compared = sample(pairs.logits, points), sample(masks, points), sample_labelled(valid, points)
         weights = config.weights
+        mask = class_logits.new_zeros(())
+        for weight, penalise in weights.penalties:
+            mask = mask + weight * mean_penalty(penalise, *compared).sum() / num_masks
         losses = {
             "class": weights.classification * entropy / normaliser,
-            "mask": weights.cross_entropy * mask_cross_entropy(*compared).sum() / num_masks,
+            "mask": mask,
             "dice": weights.dice * dice_loss(*compared).sum() / num_masks,
         }
         if (cell_logits := predictions[-1].cell_logits) is not None:

@@ -58,6 +58,7 @@ class DeformableDecoder(nn.Module):
         if width % NORM_GROUPS:
             raise ValueError(f"a width of {width} does not split into {NORM_GROUPS} groups; choose a multiple")
         finest, *coarser = in_channels
+        self.num_levels = len(coarser)  # that the mask decoder gets
         self.inputs = nn.ModuleList(  # coarsest first
             nn.Sequential(Pointwise(channels, width), nn.GroupNorm(NORM_GROUPS, width))
             for channels in reversed(coarser)

@@ -1,4 +1,4 @@
-"""A Mask2Former as transformers saves it, `model.safetensors` beside `config.json`, to and from a segmenter of ours.
+"""A Mask2Former or MaskFormer as transformers saves it, `model.safetensors` beside `config.json`, to and from ours.
 
 Read and written here without transformers. Images differ: theirs come normalised, ours in 0-255.
 """
@@ -16,13 +16,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pading.config import override
+from pading.segmenter.huggingface_maskformer import (
+    MODEL_TYPE,
+    maskformer_from_huggingface,
+    maskformer_pieces,
+    maskformer_to_huggingface,
+)
 from pading.segmenter.huggingface_names import RESNET_DEPTHS, SILENT, SWIN_SIZES, Piece, SwinSizes, pieces
 from pading.segmenter.segmenter import Segmenter, SegmenterConfig, r50
 
+MODEL_TYPES = ("mask2former", MODEL_TYPE)
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 BOTTLENECK_WIDTHS = (256, 512, 1024, 2048)
 NUMBERED = re.compile(r"(label|class)[ _-]?\d+", re.IGNORECASE)  # what a class is called that nobody has named
-# What our network does not vary, and transformers' default for each: it leaves defaults out of its files.
+# What our Mask2Former does not vary, and transformers' default for each: it leaves defaults out of its files.
 FIXED = {
     "activation_function": "relu",
     "common_stride": 4,
@@ -42,7 +49,7 @@ def load_huggingface(folder: Path) -> Segmenter:
     try:
         config = config_from_huggingface(_read_config(folder / CONFIG_FILE))
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / CONFIG_FILE} does not describe a Mask2Former of ours: {error}") from error
+        raise ValueError(f"{folder / CONFIG_FILE} does not describe a segmenter of ours: {error}") from error
     path = folder / WEIGHTS_FILE
     if not path.is_file():
         raise ValueError(f"{path} is missing; save the model by transformers' save_pretrained into one file")
@@ -64,7 +71,7 @@ def save_huggingface(folder: Path, segmenter: Segmenter, names: Sequence[str]) -
     """Write a segmenter and the names of its classes such that transformers' `from_pretrained(folder)` reads them.
 
     Raises:
-        ValueError: if transformers has no such Mask2Former, or there is not one name a class.
+        ValueError: if transformers has no such segmenter, or there is not one name a class.
     """
     if len(names) != segmenter.num_classes:
         raise ValueError(f"{len(names)} names for a segmenter of {segmenter.num_classes} classes; give one a class")
@@ -83,7 +90,7 @@ def state_from_huggingface(theirs: Mapping[str, Tensor], config: SegmenterConfig
     Raises:
         ValueError: naming a tensor that is missing, unknown, or that does not split into query, key and value.
     """
-    swapped = [Piece(piece.theirs, piece.ours, piece.their_part, piece.our_part) for piece in pieces(config)]
+    swapped = [Piece(piece.theirs, piece.ours, piece.their_part, piece.our_part) for piece in _table(config)]
     return _rename({name: tensor for name, tensor in theirs.items() if not name.endswith(SILENT)}, swapped)
 
 
@@ -94,7 +101,7 @@ def state_to_huggingface(ours: Mapping[str, Tensor], config: SegmenterConfig) ->
         ValueError: if a tensor is missing or unknown.
     """
     kept = {name: tensor.detach().cpu() for name, tensor in ours.items() if not name.endswith(SILENT)}
-    return _rename(kept, pieces(config))
+    return _rename(kept, _table(config))
 
 
 def check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -110,20 +117,22 @@ def check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
 
 
 def config_from_huggingface(described: Mapping[str, Any]) -> SegmenterConfig:
-    """Return our configuration of a Mask2Former's `config.json`.
+    """Return our configuration of a `config.json`.
 
     Raises:
         ValueError: naming the setting that our network does not have.
     """
-    if described.get("model_type") != "mask2former":
-        raise ValueError(f"model_type is {described.get('model_type')!r}, not 'mask2former'")
+    if described.get("model_type") not in MODEL_TYPES:
+        raise ValueError(f"model_type is {described.get('model_type')!r}, not one of {', '.join(MODEL_TYPES)}")
+    backbone = described.get("backbone_config") or {}
+    if described["model_type"] == MODEL_TYPE:
+        return maskformer_from_huggingface(described, _backbone_name(backbone))
     for name, value in FIXED.items():
         if described.get(name, value) != value:
             raise ValueError(f"{name} is {described[name]!r}; this network has {value!r}")
     widths = {described.get(name, 256) for name in ("hidden_dim", "feature_size", "mask_feature_size")}
     if len(widths) > 1:
         raise ValueError(f"hidden_dim, feature_size and mask_feature_size differ: {sorted(widths)}")
-    backbone = described.get("backbone_config") or {}
     changes = {
         "backbone": _backbone_name(backbone),
         "drop_path_rate": backbone.get("drop_path_rate", 0.0),
@@ -140,6 +149,8 @@ def config_from_huggingface(described: Mapping[str, Any]) -> SegmenterConfig:
 
 def config_to_huggingface(config: SegmenterConfig, names: Sequence[str]) -> dict[str, Any]:
     """Return the `config.json` of a segmenter of these classes."""
+    if config.mask_decoder == "maskformer":
+        return maskformer_to_huggingface(config, _describe_backbone(config), names)
     return {
         "architectures": ["Mask2FormerForUniversalSegmentation"],
         "model_type": "mask2former",
@@ -208,6 +219,10 @@ def _describe_backbone(config: SegmenterConfig) -> dict[str, Any]:
         "drop_path_rate": config.drop_path_rate,
         **stages,
     }
+
+
+def _table(config: SegmenterConfig) -> list[Piece]:
+    return maskformer_pieces(config) if config.mask_decoder == "maskformer" else pieces(config)
 
 
 def _rename(source: Mapping[str, Tensor], table: list[Piece]) -> dict[str, Tensor]:

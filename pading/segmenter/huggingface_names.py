@@ -42,12 +42,13 @@ def pieces(config: SegmenterConfig) -> list[Piece]:
     if config.backbone in SWIN_SIZES:
         return [*_swin(config.backbone), *_pixel_decoder(config), *_mask_decoder(config)]
     if config.backbone in RESNET_DEPTHS:
-        return [*_resnet(config.backbone), *_pixel_decoder(config), *_mask_decoder(config)]
+        return [*resnet(config.backbone), *_pixel_decoder(config), *_mask_decoder(config)]
     known = ", ".join([*RESNET_DEPTHS, *SWIN_SIZES])
     raise ValueError(f"backbone {config.backbone!r} has no counterpart in transformers; {known} have")
 
 
-def _both(ours: str, theirs: str) -> Iterator[Piece]:
+def both(ours: str, theirs: str) -> Iterator[Piece]:
+    """Yield weight and bias of a module."""
     for kind in BOTH:
         yield Piece(f"{ours}.{kind}", f"{theirs}.{kind}")
 
@@ -56,19 +57,19 @@ def _pixel_decoder(config: SegmenterConfig) -> Iterator[Piece]:
     yield Piece("pixel_decoder.level.weight", f"{DECODER}.level_embed")
     for level in range(3):
         for index in (0, 1):
-            yield from _both(f"pixel_decoder.inputs.{level}.{index}", f"{DECODER}.input_projections.{level}.{index}")
+            yield from both(f"pixel_decoder.inputs.{level}.{index}", f"{DECODER}.input_projections.{level}.{index}")
     for layer in range(config.encoder_layers):
         ours, theirs = f"pixel_decoder.layers.{layer}", f"{DECODER}.encoder.layers.{layer}"
-        yield from _both(f"{ours}.attention.offsets", f"{theirs}.self_attn.sampling_offsets")
-        yield from _both(f"{ours}.attention.weights", f"{theirs}.self_attn.attention_weights")
-        yield from _both(f"{ours}.attention.value", f"{theirs}.self_attn.value_proj")
-        yield from _both(f"{ours}.attention.out", f"{theirs}.self_attn.output_proj")
-        yield from _both(f"{ours}.attention_norm", f"{theirs}.self_attn_layer_norm")
+        yield from both(f"{ours}.attention.offsets", f"{theirs}.self_attn.sampling_offsets")
+        yield from both(f"{ours}.attention.weights", f"{theirs}.self_attn.attention_weights")
+        yield from both(f"{ours}.attention.value", f"{theirs}.self_attn.value_proj")
+        yield from both(f"{ours}.attention.out", f"{theirs}.self_attn.output_proj")
+        yield from both(f"{ours}.attention_norm", f"{theirs}.self_attn_layer_norm")
         yield from _feedforward(ours, theirs)
     for ours, theirs in (("lateral", "adapter_1"), ("smooth", "layer_1")):
         yield Piece(f"pixel_decoder.{ours}.0.weight", f"{DECODER}.{theirs}.0.weight")
-        yield from _both(f"pixel_decoder.{ours}.1", f"{DECODER}.{theirs}.1")
-    yield from _both("pixel_decoder.mask_features", f"{DECODER}.mask_projection")
+        yield from both(f"pixel_decoder.{ours}.1", f"{DECODER}.{theirs}.1")
+    yield from both("pixel_decoder.mask_features", f"{DECODER}.mask_projection")
 
 
 def _mask_decoder(config: SegmenterConfig) -> Iterator[Piece]:
@@ -81,26 +82,27 @@ def _mask_decoder(config: SegmenterConfig) -> Iterator[Piece]:
             for kind in BOTH:
                 packed = f"{theirs}.cross_attn.in_proj_{kind}"
                 yield Piece(f"{ours}.cross_attention.{name}.{kind}", packed, their_part=part)
-            yield from _both(f"{ours}.self_attention.{name}", f"{theirs}.self_attn.{name[0]}_proj")
-        yield from _both(f"{ours}.cross_attention.out", f"{theirs}.cross_attn.out_proj")
-        yield from _both(f"{ours}.cross_norm", f"{theirs}.cross_attn_layer_norm")
-        yield from _both(f"{ours}.self_attention.out", f"{theirs}.self_attn.out_proj")
-        yield from _both(f"{ours}.self_norm", f"{theirs}.self_attn_layer_norm")
+            yield from both(f"{ours}.self_attention.{name}", f"{theirs}.self_attn.{name[0]}_proj")
+        yield from both(f"{ours}.cross_attention.out", f"{theirs}.cross_attn.out_proj")
+        yield from both(f"{ours}.cross_norm", f"{theirs}.cross_attn_layer_norm")
+        yield from both(f"{ours}.self_attention.out", f"{theirs}.self_attn.out_proj")
+        yield from both(f"{ours}.self_norm", f"{theirs}.self_attn_layer_norm")
         yield from _feedforward(ours, theirs)
-    yield from _both("mask_decoder.norm", f"{TRANSFORMER}.decoder.layernorm")
+    yield from both("mask_decoder.norm", f"{TRANSFORMER}.decoder.layernorm")
     for index in range(3):
         theirs = f"{TRANSFORMER}.decoder.mask_predictor.mask_embedder.{index}.0"
-        yield from _both(f"mask_decoder.mask_embedding.{2 * index}", theirs)
-    yield from _both("class_head", "class_predictor")
+        yield from both(f"mask_decoder.mask_embedding.{2 * index}", theirs)
+    yield from both("class_head", "class_predictor")
 
 
 def _feedforward(ours: str, theirs: str) -> Iterator[Piece]:
-    yield from _both(f"{ours}.feedforward.0", f"{theirs}.fc1")
-    yield from _both(f"{ours}.feedforward.2", f"{theirs}.fc2")
-    yield from _both(f"{ours}.feedforward_norm", f"{theirs}.final_layer_norm")
+    yield from both(f"{ours}.feedforward.0", f"{theirs}.fc1")
+    yield from both(f"{ours}.feedforward.2", f"{theirs}.fc2")
+    yield from both(f"{ours}.feedforward_norm", f"{theirs}.final_layer_norm")
 
 
-def _resnet(name: str) -> Iterator[Piece]:
+def resnet(name: str) -> Iterator[Piece]:
+    """Yield the pieces of a ResNet, which both networks name alike."""
     ours = "backbone.network"
     yield from _convolution(f"{ours}.conv1", f"{ours}.bn1", f"{ENCODER}.embedder.embedder")
     for stage, depth in enumerate(RESNET_DEPTHS[name]):
@@ -120,30 +122,30 @@ def _convolution(convolution: str, norm: str, theirs: str) -> Iterator[Piece]:
 
 def _swin(name: str) -> Iterator[Piece]:
     ours = "backbone.network"
-    yield from _both(f"{ours}.patch_embed.proj", f"{ENCODER}.embeddings.patch_embeddings.projection")
-    yield from _both(f"{ours}.patch_embed.norm", f"{ENCODER}.embeddings.norm")
+    yield from both(f"{ours}.patch_embed.proj", f"{ENCODER}.embeddings.patch_embeddings.projection")
+    yield from both(f"{ours}.patch_embed.norm", f"{ENCODER}.embeddings.norm")
     for stage, depth in enumerate(SWIN_SIZES[name].depths):
         theirs = f"{ENCODER}.encoder.layers.{stage}"
         if stage < 3:  # theirs ends a stage by halving the map, timm begins the next one so
             mine = f"{ours}.layers.{stage + 1}.downsample"
             yield Piece(f"{mine}.reduction.weight", f"{theirs}.downsample.reduction.weight")
-            yield from _both(f"{mine}.norm", f"{theirs}.downsample.norm")
+            yield from both(f"{mine}.norm", f"{theirs}.downsample.norm")
         for block in range(depth):
             yield from _swin_block(f"{ours}.layers.{stage}.blocks.{block}", f"{theirs}.blocks.{block}")
-        yield from _both(f"backbone.norms.{stage}", f"{ENCODER}.hidden_states_norms.stage{stage + 1}")
+        yield from both(f"backbone.norms.{stage}", f"{ENCODER}.hidden_states_norms.stage{stage + 1}")
 
 
 def _swin_block(ours: str, theirs: str) -> Iterator[Piece]:
-    yield from _both(f"{ours}.norm1", f"{theirs}.layernorm_before")
-    yield from _both(f"{ours}.norm2", f"{theirs}.layernorm_after")
+    yield from both(f"{ours}.norm1", f"{theirs}.layernorm_before")
+    yield from both(f"{ours}.norm2", f"{theirs}.layernorm_after")
     for part, name in enumerate(("query", "key", "value")):
         for kind in BOTH:
             yield Piece(f"{ours}.attn.qkv.{kind}", f"{theirs}.attention.self.{name}.{kind}", our_part=part)
     table = "relative_position_bias_table"
     yield Piece(f"{ours}.attn.{table}", f"{theirs}.attention.self.{table}")
-    yield from _both(f"{ours}.attn.proj", f"{theirs}.attention.output.dense")
-    yield from _both(f"{ours}.mlp.fc1", f"{theirs}.intermediate.dense")
-    yield from _both(f"{ours}.mlp.fc2", f"{theirs}.output.dense")
+    yield from both(f"{ours}.attn.proj", f"{theirs}.attention.output.dense")
+    yield from both(f"{ours}.mlp.fc1", f"{theirs}.intermediate.dense")
+    yield from both(f"{ours}.mlp.fc2", f"{theirs}.output.dense")
 
 
 class SwinSizes(NamedTuple):

@@ -6,6 +6,7 @@ from torch import nn
 from pading.segmenter.class_heads import TextHead
 from pading.segmenter.deformable import DeformableAttention
 from pading.segmenter.frozen_norm import FrozenBatchNorm
+from pading.segmenter.mask_decoder import MaskDecoder
 from pading.segmenter.segmenter import Segmenter
 
 NORMS = nn.BatchNorm2d | nn.LayerNorm | nn.GroupNorm | FrozenBatchNorm
@@ -37,5 +38,6 @@ def initialise(segmenter: Segmenter, generator: torch.Generator) -> Segmenter:
     for module in segmenter.modules():
         if isinstance(module, DeformableAttention):
             module.start_as_rings()
-    segmenter.mask_decoder.query_content.weight.mul_(segmenter.mask_decoder.content_std)
+        elif isinstance(module, MaskDecoder):
+            module.shrink_content()
     return segmenter

@@ -30,6 +30,13 @@ def allowed_cells(mask_logits: Float[Tensor, "B Q N"]) -> Bool[Tensor, "B Q N"]:
     return allowed | ~allowed.any(dim=-1, keepdim=True)
 
 
+def make_mask_embedding(width: int) -> nn.Sequential:
+    """Return the three layers that turn a query's state into its mask embedding."""
+    return nn.Sequential(
+        nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)
+    )
+
+
 class DecoderLayer(nn.Module):
     """Masked cross-attention, self-attention, feed-forward; each with a residual and a LayerNorm after it."""
 
@@ -81,21 +88,20 @@ class MaskDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.as_published = as_published
-        self.content_std = 1.0 if as_published else QUERY_CONTENT_STD
         self.query_content = nn.Embedding(queries, width)
-        nn.init.normal_(self.query_content.weight, std=self.content_std)
+        nn.init.normal_(self.query_content.weight)
+        self.shrink_content()
         self.query_position = nn.Embedding(queries, width)
         self.level = nn.Embedding(levels, width)
         self.level_norms = nn.ModuleList(nn.Identity() if as_published else nn.LayerNorm(width) for _ in range(levels))
         self.layers = nn.ModuleList(DecoderLayer(width, heads, feedforward_width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        self.mask_embedding = nn.Sequential(
-            nn.Linear(width, width),
-            nn.ReLU(),
-            nn.Linear(width, width),
-            nn.ReLU(),
-            nn.Linear(width, width),
-        )
+        self.mask_embedding = make_mask_embedding(width)
+
+    def shrink_content(self) -> None:
+        """Let standard normal query content start as small as this form wants it."""
+        if not self.as_published:
+            self.query_content.weight.data.mul_(QUERY_CONTENT_STD)
 
     def forward(self, mask_features: Float[Tensor, "B D h w"], levels: list[Level]) -> Queries:
         """Return the normalised query states and their mask embeddings, one set a prediction.

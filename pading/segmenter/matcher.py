@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from pading.segmenter.penalties import Penalise, cross_entropy, focal
 from pading.segmenter.points import sample_labelled, sample_table, sample_together, table_of
 from pading.segmenter.precision import at_least_float32
 from pading.segmenter.segmenter import Prediction
@@ -24,11 +24,21 @@ POINTS_AT_ONCE = 3136  # of all queries and layers of an image: few enough to st
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """Weights of the three terms, the same in the matching cost and in the loss (Mask2Former)."""
+    """Weights of the terms, the same in the matching cost and in the loss; the defaults are Mask2Former's.
+
+    MaskFormer has 1, 0, 1 and for the focal loss, in the place of cross-entropy, 20.
+    """
 
     classification: float = 2.0
     cross_entropy: float = 5.0
     dice: float = 5.0
+    focal: float = 0.0
+
+    @property
+    def penalties(self) -> list[tuple[float, Penalise]]:
+        """Return what compares masks pixel by pixel, with its weight; what weighs nothing is left out."""
+        both = [(self.cross_entropy, cross_entropy), (self.focal, focal)]
+        return [(weight, penalise) for weight, penalise in both if weight]
 
 
 def matching_cost(
@@ -41,12 +51,16 @@ def matching_cost(
     logits = at_least_float32(mask_logits).flatten(3)  # (L, B, Q, P)
     masks, valid = targets.masks.flatten(2), targets.valid.flatten(1)
     columns = torch.cat([masks, valid[:, None]], dim=1).transpose(1, 2)
+    overlap = logits.sigmoid() @ columns
+    mismatch = torch.zeros_like(overlap[..., :-1])
+    for weight, penalise in weights.penalties:
+        outside, gain = penalise(logits)
+        mismatch += weight * (outside @ valid[:, :, None] - gain @ masks.transpose(1, 2))
     return cost_of_sums(
         class_logits,
         targets.classes,
-        background=F.softplus(logits) @ valid[:, :, None],
-        inside=logits @ masks.transpose(1, 2),
-        overlap=logits.sigmoid() @ columns,
+        mismatch=mismatch,
+        overlap=overlap,
         owned=masks.sum(dim=2),
         labelled=valid.sum(dim=1),
         weights=weights,
@@ -68,17 +82,17 @@ def matching_cost_at_points(
         masks = sample_together(targets.masks[image], points).T  # (M, P)
         valid = sample_labelled(targets.valid[one], points[None])  # (1, P)
         columns = torch.cat([masks, valid])
-        sums = [masks.new_zeros(rows, layers * queries) for rows in (1, len(masks), len(columns))]
+        mismatch, overlap = (masks.new_zeros(rows, layers * queries) for rows in (len(masks), len(columns)))
         for part, logits in logits_at_points(predictions, image, points):
-            sums[0] += valid[:, part] @ F.softplus(logits)
-            sums[1] += masks[:, part] @ logits
-            sums[2] += columns[:, part] @ logits.sigmoid_()
-        background, inside, overlap = (x.T.reshape(layers, 1, queries, -1) for x in sums)
+            for weight, penalise in weights.penalties:
+                outside, gain = penalise(logits)
+                mismatch += weight * (valid[:, part] @ outside - masks[:, part] @ gain)
+            overlap += columns[:, part] @ logits.sigmoid_()
+        mismatch, overlap = (x.T.reshape(layers, 1, queries, -1) for x in (mismatch, overlap))
         cost = cost_of_sums(
             class_logits[:, one],
             targets.classes[one],
-            background=background,
-            inside=inside,
+            mismatch=mismatch,
             overlap=overlap,
             owned=masks.sum(dim=1)[None],
             labelled=valid.sum(dim=1),
@@ -121,8 +135,7 @@ def cost_of_sums(
     class_logits: Float[Tensor, "L B Q K+1"],
     classes: Int[Tensor, "B M"],
     *,
-    background: Float[Tensor, "L B Q 1"],
-    inside: Float[Tensor, "L B Q M"],
+    mismatch: Float[Tensor, "L B Q M"],
     overlap: Float[Tensor, "L B Q M+1"],
     owned: Float[Tensor, "B M"],
     labelled: Float[Tensor, "B"],
@@ -130,17 +143,17 @@ def cost_of_sums(
 ) -> Float[Tensor, "L B Q M"]:
     """Return the cost of every (query, segment) of an image from sums over its cells or points.
 
-    cost = -w_c p(class) + w_x X + w_d D, with x the mask logit, s = sigmoid(x), t the share of a cell that the segment
-    owns and v the share that is labelled:
-    X = sum_p (v softplus(x) - t x) / sum_p v,  D = 1 - (2 sum_p s t + 1) / (sum_p s v + sum_p t + 1).
-    The sums are `background` (v softplus(x)), `inside` (t x), `overlap` (s t, its last column s v), `owned` (t) and
-    `labelled` (v): products of a (Q, P) with a (P, M) matrix.
+    cost = -w_c p(class) + X + w_d D, with x the mask logit, s = sigmoid(x), t the share of a cell that the segment owns
+    and v the share that is labelled:
+    X = sum_p w (v outside(x) - t gain(x)) / sum_p v,  D = 1 - (2 sum_p s t + 1) / (sum_p s v + sum_p t + 1).
+    The sums are `mismatch` (of X, over all penalties), `overlap` (s t, its last column s v), `owned` (t) and `labelled`
+    (v): products of a (Q, P) with a (P, M) matrix.
     """
     columns = classes.clamp(min=0)[None, :, None].expand(len(class_logits), -1, class_logits.shape[2], -1)
     chance = at_least_float32(class_logits).softmax(dim=-1).gather(3, columns)
-    cross_entropy = weights.cross_entropy * (background - inside) / labelled.clamp(min=1)[:, None, None]
+    mismatch = mismatch / labelled.clamp(min=1)[:, None, None]
     dice = 1 - (2 * overlap[..., :-1] + 1) / (overlap[..., -1:] + owned[:, None, :] + 1)
-    return -weights.classification * chance + cross_entropy + weights.dice * dice
+    return -weights.classification * chance + mismatch + weights.dice * dice
 
 
 def assign(cost: Float[np.ndarray, "L B Q M"], is_segment: Bool[np.ndarray, "B M"]) -> Int[np.ndarray, "L B M"]:

@@ -12,6 +12,7 @@ class PyramidDecoder(nn.Module):
 
     def __init__(self, in_channels: tuple[int, ...], width: int) -> None:
         super().__init__()
+        self.num_levels = len(in_channels) - 1  # that the mask decoder gets
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in in_channels)
         self.smooth = nn.Sequential(
             nn.Conv2d(width, width, 3, 1, 1, bias=False),

@@ -52,7 +52,7 @@ def load_pretrained(folder: Path) -> Pretrained:
             whose weights are not finite.
     """
     described = _read_config(folder)
-    if described.get("model_type") == "mask2former":
+    if described.get("model_type") in huggingface.MODEL_TYPES:
         segmenter, file = huggingface.load_huggingface(folder), huggingface.WEIGHTS_FILE
         try:
             names = huggingface.names_from_huggingface(described, segmenter.num_classes)
@@ -124,8 +124,8 @@ def take_over(segmenter: Segmenter, source: Pretrained, classes: ClassTable) -> 
 
 def _read_config(folder: Path) -> dict[str, object]:
     expected = (
-        f"a segmenter is {weights.WEIGHTS_FILE} (ours) or {huggingface.WEIGHTS_FILE} (transformers' mask2former) "
-        f"beside {CONFIG_FILE}"
+        f"a segmenter is {weights.WEIGHTS_FILE} (ours) or {huggingface.WEIGHTS_FILE} (transformers' mask2former "
+        f"or maskformer) beside {CONFIG_FILE}"
     )
     path = folder / CONFIG_FILE
     if not path.is_file():
@@ -134,7 +134,9 @@ def _read_config(folder: Path) -> dict[str, object]:
         described = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}); {expected}") from error
-    if not isinstance(described, dict) or not (described.get("model_type") == "mask2former" or "schema" in described):
+    if not isinstance(described, dict) or not (
+        described.get("model_type") in huggingface.MODEL_TYPES or "schema" in described
+    ):
         kind = described.get("model_type") if isinstance(described, dict) else type(described).__name__
         raise ValueError(f"{path} describes {kind or 'no model'}; {expected}")
     return described

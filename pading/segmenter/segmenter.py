@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from pading.segmenter.backbone import ConvBackbone, Level
 from pading.segmenter.class_heads import TextHead
 from pading.segmenter.deformable_decoder import NORM_GROUPS, DeformableDecoder
+from pading.segmenter.fpn_decoder import FpnDecoder
 from pading.segmenter.mask_decoder import MaskDecoder
 from pading.segmenter.pixel_decoder import PyramidDecoder
+from pading.segmenter.plain_mask_decoder import PlainMaskDecoder
 from pading.segmenter.precision import at_least_float32
 from pading.segmenter.timm_backbone import STRIDES, TimmBackbone
 
@@ -36,18 +38,19 @@ class SegmenterConfig:
     backbone_blocks: tuple[int, ...] = (1, 1, 1)
     frozen_norms: bool = True  # of a timm network: batch normalisation as loaded
     drop_path_rate: float = 0.0  # of a timm network
-    pixel_decoder: Literal["pyramid", "deformable"] = "pyramid"
+    pixel_decoder: Literal["pyramid", "deformable", "fpn"] = "pyramid"  # ours, Mask2Former's, MaskFormer's
     encoder_layers: int = 6
     encoder_feedforward_width: int = 1024
     points: int = 4
-    mask_decoder: Literal["ours", "published"] = "ours"
+    mask_decoder: Literal["ours", "published", "maskformer"] = "ours"  # two forms of Mask2Former's, MaskFormer's
+    dropout: float = 0.0  # of MaskFormer's
     width: int = 64
     queries: int = 16
     decoder_layers: int = 3
     heads: int = 4
     feedforward_width: int = 256
     class_head: Literal["linear", "text"] = "linear"
-    text_width: int = 512  # of the text head, as are the next two
+    text_width: int = 0  # of the text head, as are the next two; 0: that of the run's text embeddings
     temperature: float = 0.01  # ZegFormer
     learn_temperature: bool = False
     cell_head: bool = True  # classes of cells beside those of queries, in training: for small networks from scratch
@@ -60,8 +63,15 @@ class SegmenterConfig:
             )
         if self.width % 4 or self.width % self.heads:
             raise ValueError(f"width {self.width} must be a multiple of 4 and of the {self.heads} heads")
-        if self.pixel_decoder == "deformable" and self.width % NORM_GROUPS:
-            raise ValueError(f"width {self.width} of a deformable decoder must be a multiple of {NORM_GROUPS}")
+        if self.pixel_decoder in ("deformable", "fpn") and self.width % NORM_GROUPS:
+            raise ValueError(
+                f"width {self.width} of a {self.pixel_decoder} decoder must be a multiple of {NORM_GROUPS}"
+            )
+        if not 0 <= self.dropout < 1 or (self.dropout and self.mask_decoder != "maskformer"):
+            raise ValueError(
+                f"dropout {self.dropout} must be in [0, 1), and 0 for the mask decoder {self.mask_decoder!r}: "
+                "only 'maskformer' has any"
+            )
         if not self.temperature > 0:
             raise ValueError(f"temperature {self.temperature} must be above 0")
 
@@ -96,6 +106,27 @@ def swin_t() -> SegmenterConfig:
     return replace(r50(), backbone="swin_tiny_patch4_window7_224", drop_path_rate=0.3)
 
 
+def maskformer_r50() -> SegmenterConfig:
+    """Return MaskFormer with a ResNet-50, the segmenter of ZegFormer (41 million parameters)."""
+    return SegmenterConfig(
+        backbone="resnet50",
+        pixel_decoder="fpn",
+        mask_decoder="maskformer",
+        width=256,
+        queries=100,
+        decoder_layers=6,
+        heads=8,
+        feedforward_width=2048,
+        dropout=0.1,
+        cell_head=False,
+    )
+
+
+def maskformer_r101() -> SegmenterConfig:
+    """Return MaskFormer with a ResNet-101 (60 million parameters)."""
+    return replace(maskformer_r50(), backbone="resnet101")
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What one decoder layer says about every query; `query_embeddings` is the vector that both heads read.
@@ -125,15 +156,7 @@ class Segmenter(nn.Module):
         self.backbone = make_backbone(config)
         channels = self.backbone.channels
         self.pixel_decoder = make_pixel_decoder(config, channels)
-        self.mask_decoder = MaskDecoder(
-            width=config.width,
-            queries=config.queries,
-            layers=config.decoder_layers,
-            heads=config.heads,
-            feedforward_width=config.feedforward_width,
-            levels=len(channels) - 1,
-            as_published=config.mask_decoder == "published",
-        )
+        self.mask_decoder = make_mask_decoder(config, self.pixel_decoder.num_levels)
         self.class_head = make_class_head(config, num_classes)
         # For training only; see criterion.cell_loss.
         self.cell_head = nn.Conv2d(config.width, num_classes, 1) if config.cell_head else None
@@ -141,7 +164,7 @@ class Segmenter(nn.Module):
         self.register_buffer("image_std", torch.tensor(IMAGE_STD).view(3, 1, 1), persistent=False)
 
     def forward(self, images: UInt8[Tensor, "B 3 S S"] | Float[Tensor, "B 3 S S"]) -> list[Prediction]:
-        """Return the predictions of the learned queries and of every decoder layer; the last is the final one.
+        """Return the predictions of every decoder layer, and of Mask2Former's queries before them; the last is final.
 
         Images are RGB in 0-255; normalisation happens here.
 
@@ -182,10 +205,14 @@ def make_backbone(config: SegmenterConfig) -> ConvBackbone | TimmBackbone:
     return TimmBackbone(config.backbone, frozen_norms=config.frozen_norms, drop_path_rate=config.drop_path_rate)
 
 
-def make_pixel_decoder(config: SegmenterConfig, channels: tuple[int, ...]) -> PyramidDecoder | DeformableDecoder:
+def make_pixel_decoder(
+    config: SegmenterConfig, channels: tuple[int, ...]
+) -> PyramidDecoder | DeformableDecoder | FpnDecoder:
     """Return the pixel decoder of a configuration over levels of these channels."""
     if config.pixel_decoder == "pyramid":
         return PyramidDecoder(channels, config.width)
+    if config.pixel_decoder == "fpn":
+        return FpnDecoder(channels, config.width)
     return DeformableDecoder(
         channels,
         config.width,
@@ -196,10 +223,38 @@ def make_pixel_decoder(config: SegmenterConfig, channels: tuple[int, ...]) -> Py
     )
 
 
+def make_mask_decoder(config: SegmenterConfig, levels: int) -> MaskDecoder | PlainMaskDecoder:
+    """Return the mask decoder of a configuration that reads so many levels."""
+    if config.mask_decoder == "maskformer":
+        return PlainMaskDecoder(
+            width=config.width,
+            queries=config.queries,
+            layers=config.decoder_layers,
+            heads=config.heads,
+            feedforward_width=config.feedforward_width,
+            dropout=config.dropout,
+        )
+    return MaskDecoder(
+        width=config.width,
+        queries=config.queries,
+        layers=config.decoder_layers,
+        heads=config.heads,
+        feedforward_width=config.feedforward_width,
+        levels=levels,
+        as_published=config.mask_decoder == "published",
+    )
+
+
 def make_class_head(config: SegmenterConfig, num_classes: int) -> nn.Linear | TextHead:
-    """Return the class head of a configuration."""
+    """Return the class head of a configuration.
+
+    Raises:
+        ValueError: if a text head is not told how wide texts are.
+    """
     if config.class_head == "linear":
         return nn.Linear(config.width, num_classes + 1)
+    if config.text_width < 1:
+        raise ValueError(f"text_width {config.text_width}: a text head must be told how wide its texts are")
     return TextHead(
         config.width,
         num_classes,

@@ -4,6 +4,7 @@ Axes: N rows, K classes, D feature width, E text width. Column K is no-object.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -74,6 +75,12 @@ class CosineClassifier(nn.Module):
 
 
 Classifier = LinearClassifier | CosineClassifier
+
+
+def of_classes(classifier: CosineClassifier, kept: Sequence[int]) -> CosineClassifier:
+    """Return a cosine classifier of some of its classes, in the order given; no-object stays last."""
+    text = classifier.text[list(kept)]
+    return CosineClassifier(classifier.weight, classifier.bias, text, classifier.no_object, classifier.temperature)
 
 
 def save_classifier(folder: Path, classifier: Classifier) -> None:

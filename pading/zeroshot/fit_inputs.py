@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from pading.classes import ClassTable
-from pading.zeroshot.classifier import LinearClassifier
+from pading.zeroshot.classifier import CosineClassifier, LinearClassifier
 from pading.zeroshot.features import Features
 
 
@@ -18,12 +18,15 @@ class FitTensors(NamedTuple):
 
     features: Features
     text: Float[Tensor, "K E"]
-    head: LinearClassifier  # the segmenter's
+    head: LinearClassifier  # the segmenter's, or of a text head its stand-in
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FitInputs:
-    """Cached training features with labels and images, class text, the segmenter's head and the class table."""
+    """Cached training features with labels and images, class text, the segmenter's head and the class table.
+
+    A segmenter with a text head has its own `projection`; its linear head is the one of `segmenter_head.linear_head`.
+    """
 
     embeddings: Float32[np.ndarray, "N D"]
     labels: Int64[np.ndarray, "N"]
@@ -32,10 +35,15 @@ class FitInputs:
     head_weight: Float32[np.ndarray, "K+1 D"]
     head_bias: Float32[np.ndarray, "K+1"]
     classes: ClassTable
+    projection: CosineClassifier | None = None
 
     @staticmethod
     def of(
-        features: Features, text: Float32[np.ndarray, "K E"], head: LinearClassifier, classes: ClassTable
+        features: Features,
+        text: Float32[np.ndarray, "K E"],
+        head: LinearClassifier,
+        classes: ClassTable,
+        projection: CosineClassifier | None = None,
     ) -> "FitInputs":
         """Return the inputs as arrays; `head` is anything with a weight and a bias."""
         return FitInputs(
@@ -46,6 +54,7 @@ class FitInputs:
             head_weight=head.weight.detach().numpy(),
             head_bias=head.bias.detach().numpy(),
             classes=classes,
+            projection=projection,
         )
 
     def tensors(self) -> FitTensors:

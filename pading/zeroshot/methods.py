@@ -3,12 +3,15 @@
 | method            | generator  | aligned with text  | classifier                                        |
 |-------------------|------------|--------------------|---------------------------------------------------|
 | `supervised`      | -          | -                  | the segmenter's own head, unseen classes silenced |
-| `projection`      | -          | -                  | cosine with class text, fitted on seen features   |
+| `projection`      | -          | -                  | cosine with class text (*)                        |
 | `gmmn`            | GMMN       | -                  | head retrained with synthetic unseen features     |
 | `wgan`            | GMMN       | -                  | same                                              |
 | `primitive`       | primitives | -                  | same                                              |
 | `primitive+align` | primitives | features           | same                                              |
 | `pading`          | primitives | their related part | same                                              |
+
+(*) The segmenter's own head where it was trained under one, and else fitted on seen features. Under one, `supervised`
+and the head that is retrained are a linear one fitted on seen features (`segmenter_head.py`).
 
 All generators of a profile share one discrepancy, optimiser, schedule and classifier fit, so that the rows differ in
 what the table says and in nothing else; `wgan` has a critic in the discrepancy's place, and an optimiser that suits it.
@@ -25,7 +28,7 @@ from torch import Tensor
 
 from pading.classes import ClassTable
 from pading.randomness import generator_for
-from pading.zeroshot.classifier import Classifier, LinearClassifier
+from pading.zeroshot.classifier import Classifier, CosineClassifier, LinearClassifier
 from pading.zeroshot.features import Features
 from pading.zeroshot.fit_classifier import (
     ClassifierFitConfig,
@@ -93,8 +96,11 @@ def fit_method(
     classes: ClassTable,
     old_head: LinearClassifier,
     seed: int,
+    own_projection: CosineClassifier | None = None,
 ) -> Generator[dict[str, float], None, Fitted]:
     """Fit one row of the table on cached training features: yield metrics named by stage, return what was fitted.
+
+    `own_projection` is the segmenter's head where it was trained under class text: then nothing is fitted for that row.
 
     Raises:
         ValueError: if the method is unknown or the profile lacks it, the text has not one row a class, or a feature has
@@ -108,6 +114,8 @@ def fit_method(
     if method == "supervised":
         return Fitted(silence_unseen(old_head, classes))
     if method == "projection":
+        if own_projection is not None:
+            return Fitted(own_projection)
         projecting = fit_projection(config.projection, features, text, classes, seed)
         return Fitted((yield from _prefixed("projection", projecting)))
     generator = build_generator(method, config, text, features.embeddings.shape[1], seed)

@@ -17,8 +17,8 @@ from pading.randomness import generator_for
 from pading.zeroshot.accuracy import query_accuracy
 from pading.zeroshot.classifier import LinearClassifier
 from pading.zeroshot.features import Features, require_only
-from pading.zeroshot.fit_classifier import expand_head, retrain_head
-from pading.zeroshot.fit_generator import synthesise
+from pading.zeroshot.fit_classifier import expand_head
+from pading.zeroshot.fit_inputs import FitTensors
 from pading.zeroshot.methods import (
     GENERATIVE,
     Method,
@@ -26,6 +26,7 @@ from pading.zeroshot.methods import (
     build_generator,
     finish,
     fit_method,
+    retrain_by_generator,
     train_generator,
 )
 
@@ -87,15 +88,9 @@ def pseudo_unseen_score(
     Raises:
         ValueError: if a feature has an unseen label, or the score lacks features of either group.
     """
-    for features in (fitted_on, scored_on):
-        require_only(features, [*classes.seen, classes.no_object], classes)
-    kept = [classes.index(coco_id) for coco_id in pseudo_classes.coco_ids]
-    text = text[kept]
-    outputs = [*kept, classes.no_object]
-    old_head = expand_head(LinearClassifier(old_head.weight[outputs], old_head.bias[outputs]), pseudo_classes)
-    fitted_on, scored_on = _relabel(fitted_on, outputs), _relabel(scored_on, outputs)
-    held_out = torch.tensor(pseudo_classes.unseen, device=fitted_on.labels.device)
-    fitted_on = fitted_on.where(~torch.isin(fitted_on.labels, held_out))
+    require_only(scored_on, [*classes.seen, classes.no_object], classes)
+    scored_on = _relabel(scored_on, [*kept_classes(classes, pseudo_classes), classes.no_object])
+    fitted_on, text, old_head = without_held_out(FitTensors(fitted_on, text, old_head), classes, pseudo_classes)
     if method not in GENERATIVE or config.profile == "released":
         fitted = finish(fit_method(method, config, fitted_on, text, pseudo_classes, old_head, seed))
         yield query_accuracy(fitted.classifier, scored_on, pseudo_classes)
@@ -103,9 +98,29 @@ def pseudo_unseen_score(
     generator = build_generator(method, config, text, fitted_on.embeddings.shape[1], seed)
     generator = generator.to(fitted_on.embeddings.device)
     for metrics in train_generator(method, config, generator, fitted_on, text, pseudo_classes, seed):
-        synthetic = synthesise(generator, text, pseudo_classes.unseen, config.classifier.synthetic_per_class, seed)
-        head = finish(retrain_head(config.classifier, fitted_on, synthetic, pseudo_classes, old_head, seed))
+        head = finish(retrain_by_generator(generator, config, fitted_on, text, pseudo_classes, old_head, seed))
         yield metrics | query_accuracy(head, scored_on, pseudo_classes)
+
+
+def without_held_out(inputs: FitTensors, classes: ClassTable, pseudo_classes: ClassTable) -> FitTensors:
+    """Return what a fit may read if held-out classes are unseen: features, text and head as their table numbers them.
+
+    Raises:
+        ValueError: if a feature has an unseen label.
+    """
+    features, text, old_head = inputs
+    require_only(features, [*classes.seen, classes.no_object], classes)
+    kept = kept_classes(classes, pseudo_classes)
+    outputs = [*kept, classes.no_object]
+    head = expand_head(LinearClassifier(old_head.weight[outputs], old_head.bias[outputs]), pseudo_classes)
+    features = _relabel(features, outputs)
+    held_out = torch.tensor(pseudo_classes.unseen, device=features.labels.device)
+    return FitTensors(features.where(~torch.isin(features.labels, held_out)), text[kept], head)
+
+
+def kept_classes(classes: ClassTable, pseudo_classes: ClassTable) -> list[int]:
+    """Return which class of the whole table each class of `hold_out_classes` is."""
+    return [classes.index(coco_id) for coco_id in pseudo_classes.coco_ids]
 
 
 def _relabel(features: Features, outputs: list[int]) -> Features:

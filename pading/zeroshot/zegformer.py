@@ -21,7 +21,7 @@ class ZegformerConfig:
     """Constants of ZegFormer's rows; the published values, but for `objectness`."""
 
     weight: float = 2 / 3  # lambda, ZegFormer's code
-    """Share of the segmentation branch for seen classes, and of the image branch for unseen ones, in geometric means."""
+    """Share of the segmentation branch in the means of seen classes, of the image branch in those of unseen ones."""
     seen_penalty: float = 0.1  # gamma, ZegFormer's code
     """Taken from the scores of seen classes by ZegFormer's own rows."""
     fused_classes: Literal["unseen", "all"] = "unseen"

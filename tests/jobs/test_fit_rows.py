@@ -27,11 +27,12 @@ def names(config: PipelineConfig) -> list[str]:
 
 def test_by_default_every_method_is_fitted_under_best_for_every_seed() -> None:
     config = PipelineConfig(preset="test")
-    assert names(config) == [f"{method}-best-seed{seed}" for method in config.fit.methods for seed in (0, 1, 2)]
+    expected = [f"{method}-best-seed{seed}" for method in METHODS for seed in (0, 1, 2)]
+    assert names(config) == [*expected, *(f"projection-best-seed{seed}" for seed in (0, 1, 2))]  # zegformer-seg
 
 
 def test_methods_without_a_generator_appear_once_under_the_first_profile() -> None:
-    found = names(ALL)
+    found = names(override(ALL, {"fit.methods": METHODS}))
     # For each seed: two without a generator, four in every profile, and wgan in two of them.
     assert len(found) == len(set(found)) == 2 * (2 + 3 * 4 + 2)
     assert [name for name in found if name.startswith("supervised")] == [
@@ -39,7 +40,7 @@ def test_methods_without_a_generator_appear_once_under_the_first_profile() -> No
         "supervised-paper-seed4",
     ]
     under_best = {row["method"] for row in planned_rows(ALL) if row["profile"] == "best"}
-    assert under_best == {*GENERATIVE} & {*ALL.fit.methods}
+    assert under_best == {*GENERATIVE} & {*METHODS}
 
 
 def test_the_sweeps_winner_applies_to_best_only() -> None:

@@ -1,14 +1,20 @@
 """The presets over whole COCO ask for the published segmenter and training."""
 
+from dataclasses import replace
+
 import pytest
 
 from jobs.config import scored_tasks, split_of
 from jobs.presets import PRESETS
 from pading.config import override
-from pading.segmenter.segmenter import r50
+from pading.segmenter.segmenter import maskformer_r50, r50
 
 COCO = ["coco-panoptic", "coco-stuff", "coco-instances-48-17", "coco-instances-65-15"]
-PUBLISHED_STEPS = {"coco-panoptic": (45_617, 140_350), "coco-stuff": (118_287, 120_000)}  # kept images, steps
+PUBLISHED_STEPS = {  # kept images, steps
+    "coco-panoptic": (45_617, 140_350),
+    "coco-stuff": (118_287, 120_000),
+    "coco-stuff-zegformer": (118_287, 60_000),
+}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -26,6 +32,18 @@ def test_coco_presets_train_mask2former_as_published(name: str) -> None:
     pretrain = config.pretrain
     assert (pretrain.batch_size, pretrain.clip, pretrain.criterion.num_points) == (16, 0.01, 12_544)
     assert (pretrain.optimiser.learning_rate, pretrain.optimiser.backbone_factor) == (1e-4, 0.1)
+
+
+def test_zegformer_trains_maskformer_under_text_as_published() -> None:
+    config = PRESETS["coco-stuff-zegformer"]()
+    assert config.segmenter == replace(maskformer_r50(), class_head="text")
+    assert (config.segmenter.temperature, config.segmenter.learn_temperature) == (0.01, False)
+    pretrain, weights = config.pretrain, config.pretrain.criterion.weights
+    assert (pretrain.batch_size, pretrain.clip, pretrain.criterion.num_points) == (32, 0.01, 0)
+    assert (pretrain.schedule, pretrain.warmup_steps, config.data.input_px) == ("polynomial", 0, 640)
+    optimiser = pretrain.optimiser
+    assert (optimiser.learning_rate, optimiser.backbone_factor, optimiser.weight_decay) == (1e-4, 0.1, 1e-4)
+    assert (weights.classification, weights.cross_entropy, weights.focal, weights.dice) == (1.0, 0.0, 20.0, 1.0)
 
 
 def test_unseen_classes_weigh_as_published_for_each_task() -> None:

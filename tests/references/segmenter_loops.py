@@ -9,6 +9,8 @@ import math
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+MASK2FORMER, MASKFORMER = (2.0, 5.0, 5.0, 0.0), (1.0, 0.0, 1.0, 20.0)  # class, cross-entropy, dice, focal
+
 
 def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
@@ -43,11 +45,15 @@ def pixel_cross_entropy(logit, is_inside):
     return -math.log(chance) if is_inside else -math.log(1 - chance)
 
 
-def mask_cross_entropy(logits, layers, label):
+def pixel_focal(logit, is_inside):
+    """-a_t (1 - p_t)^2 log p_t, where p_t is the chance of what is true, and a_t is 1/4 inside and 3/4 outside."""
+    chance = sigmoid(logit) if is_inside else 1 - sigmoid(logit)
+    return -(0.25 if is_inside else 0.75) * (1 - chance) ** 2 * math.log(chance)
+
+
+def mask_mean(pixel_loss, logits, layers, label):
     """Mean over pixels; a pixel reads the logit of its 4 x 4 cell."""
-    terms = [
-        pixel_cross_entropy(logits[row // 4][column // 4], label in labels) for row, column, labels in pixels_of(layers)
-    ]
+    terms = [pixel_loss(logits[row // 4][column // 4], label in labels) for row, column, labels in pixels_of(layers)]
     return sum(terms) / max(len(terms), 16)  # never over less than one cell of pixels
 
 
@@ -61,7 +67,7 @@ def dice(logits, layers, label):
     return 1 - (2 * overlap + 1) / (size + 1)
 
 
-def cost_matrix(class_logits, mask_logits, layers, classes, weights=(2.0, 5.0, 5.0)):
+def cost_matrix(class_logits, mask_logits, layers, classes, weights=MASK2FORMER):
     """Cost of every (query, segment) of one image and layer; the segments are those with a class."""
     labels = [m + 1 for m, class_index in enumerate(classes) if class_index >= 0]
     cost = np.zeros((len(class_logits), len(labels)))
@@ -69,13 +75,14 @@ def cost_matrix(class_logits, mask_logits, layers, classes, weights=(2.0, 5.0, 5
         for column, label in enumerate(labels):
             cost[q, column] = (
                 -weights[0] * softmax(logits)[classes[label - 1]]
-                + weights[1] * mask_cross_entropy(mask_logits[q], layers, label)
+                + weights[1] * mask_mean(pixel_cross_entropy, mask_logits[q], layers, label)
                 + weights[2] * dice(mask_logits[q], layers, label)
+                + weights[3] * mask_mean(pixel_focal, mask_logits[q], layers, label)
             )
     return cost, labels
 
 
-def loss(layers, label_maps, classes, num_masks, no_object=0.1, weights=(2.0, 5.0, 5.0)):
+def loss(layers, label_maps, classes, num_masks, no_object=0.1, weights=MASK2FORMER):
     """Weighted class, mask and dice losses summed over layers; `layers` is a list of (class logits, mask logits)."""
     total = {"class": 0.0, "mask": 0.0, "dice": 0.0}
     num_masks = max(num_masks, 1)
@@ -95,7 +102,8 @@ def loss(layers, label_maps, classes, num_masks, no_object=0.1, weights=(2.0, 5.
                 total["class"] += weights[0] * weight * -math.log(softmax(logits)[target]) / normaliser
                 if label is not None:
                     arguments = mask_logits[image][q], label_maps[image], label
-                    total["mask"] += weights[1] * mask_cross_entropy(*arguments) / num_masks
+                    total["mask"] += weights[1] * mask_mean(pixel_cross_entropy, *arguments) / num_masks
+                    total["mask"] += weights[3] * mask_mean(pixel_focal, *arguments) / num_masks
                     total["dice"] += weights[2] * dice(*arguments) / num_masks
     return total
 

@@ -21,6 +21,7 @@ CONFIGS = {
     "tiny": tiny(),
     "resnet18": replace(PUBLISHED, backbone="resnet18"),
     "resnet18 with moving norms": replace(PUBLISHED, backbone="resnet18", frozen_norms=False),
+    "maskformer": replace(PUBLISHED, backbone="resnet18", pixel_decoder="fpn", mask_decoder="maskformer", dropout=0.2),
     "swin": replace(PUBLISHED, backbone="swin_tiny_patch4_window7_224", drop_path_rate=0.5),
 }
 

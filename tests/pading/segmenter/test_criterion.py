@@ -4,11 +4,18 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from pading.segmenter.criterion import CriterionConfig, criterion, dice_loss, mask_cross_entropy, matched_pairs
+from pading.segmenter.criterion import CriterionConfig, criterion, dice_loss, matched_pairs
+from pading.segmenter.matcher import LossWeights
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import Targets, targets_from_batch
+from tests.references.segmenter_loops import MASK2FORMER, MASKFORMER
 from tests.references.segmenter_loops import cell_loss as cell_loss_by_loops
 from tests.references.segmenter_loops import loss as loss_by_loops
+
+
+def named(weights):
+    return LossWeights(**dict(zip(("classification", "cross_entropy", "dice", "focal"), weights, strict=True)))
+
 
 ON_SEEN = (0, 1, 2, 3)  # classes that occur in the targets of the unseen test; 4 and 5 do not
 
@@ -22,12 +29,13 @@ def targets_of(targets, chosen):
     return Targets(*(getattr(targets, field.name)[chosen] for field in dataclasses.fields(targets)))
 
 
-def test_loss_equals_the_loop_over_layers_images_and_pixels(predictions, targets, label_maps):
+@pytest.mark.parametrize("weights", [MASK2FORMER, MASKFORMER, (1.0, 2.0, 3.0, 4.0)])
+def test_loss_equals_the_loop_over_layers_images_and_pixels(predictions, targets, label_maps, weights):
     layers = [(p.class_logits.tolist(), p.mask_logits.tolist()) for p in predictions]
-    expected = loss_by_loops(layers, label_maps.tolist(), targets.classes.tolist(), 7.5)
+    expected = loss_by_loops(layers, label_maps.tolist(), targets.classes.tolist(), 7.5, weights=weights)
     cells = predictions[-1].cell_logits.tolist()
     expected["cells"] = 4.0 * cell_loss_by_loops(cells, label_maps.tolist(), targets.classes.tolist()) / 7.5
-    losses = criterion(predictions, targets, 7.5)
+    losses = criterion(predictions, targets, 7.5, CriterionConfig(weights=named(weights)))
     assert losses.keys() == expected.keys()
     for name, value in losses.items():
         assert value.item() == pytest.approx(expected[name], rel=1e-5), name
@@ -136,18 +144,16 @@ def test_half_precision_predictions_are_scored_in_float32(predictions, targets):
         assert mine[name].item() == same[name].item()
 
 
-@pytest.mark.parametrize("loss", [mask_cross_entropy, dice_loss])
-def test_gradients_of_the_mask_losses_match_finite_differences(loss):
+def test_the_gradient_of_the_dice_loss_matches_finite_differences():
     random = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 6, generator=random, dtype=torch.float64, requires_grad=True)
     valid = torch.rand(3, 6, generator=random, dtype=torch.float64)
     masks = valid * torch.rand(3, 6, generator=random, dtype=torch.float64)
-    assert gradcheck(lambda x: loss(x, masks, valid), (logits,))
+    assert gradcheck(lambda x: dice_loss(x, masks, valid), (logits,))
 
 
-def test_mask_losses_worked_by_hand():
+def test_dice_worked_by_hand():
     logits, masks, valid = torch.zeros(1, 4), torch.tensor([[1.0, 1.0, 0.0, 0.0]]), torch.tensor([[1.0, 1.0, 1.0, 0.0]])
-    assert mask_cross_entropy(logits, masks, valid).item() == pytest.approx(0.6931472)  # log 2 on each of three cells
     assert dice_loss(logits, masks, valid).item() == pytest.approx(1 - (2 * 1 + 1) / (1.5 + 2 + 1))
 
 

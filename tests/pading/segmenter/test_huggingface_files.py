@@ -15,7 +15,7 @@ from pading.segmenter.huggingface import (
     state_from_huggingface,
     state_to_huggingface,
 )
-from pading.segmenter.segmenter import Segmenter, r50, tiny
+from pading.segmenter.segmenter import Segmenter, maskformer_r50, r50, tiny
 
 NUM_CLASSES = 7
 NAMES = ("cat", "dog", "cow", "tree-merged", "sky", "sea", "road")
@@ -28,7 +28,15 @@ def small() -> Segmenter:
     return Segmenter(replace(r50(), heads=2, encoder_feedforward_width=8, **sizes), NUM_CLASSES)
 
 
-def test_names_are_one_to_one_in_both_directions(small):
+@pytest.fixture(scope="module")
+def small_maskformer() -> Segmenter:
+    sizes = {"width": 32, "queries": 3, "decoder_layers": 2, "feedforward_width": 8, "heads": 2}
+    return Segmenter(replace(maskformer_r50(), dropout=0.2, **sizes), NUM_CLASSES)
+
+
+@pytest.mark.parametrize("network", ["small", "small_maskformer"])
+def test_names_are_one_to_one_in_both_directions(network, request):
+    small = request.getfixturevalue(network)
     theirs = state_to_huggingface(small.state_dict(), small.config)
     again = state_from_huggingface(theirs, small.config)
     assert again.keys() == small.state_dict().keys()
@@ -57,7 +65,7 @@ def test_tensors_that_do_not_fit_are_named(small, change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(model_type="maskformer"), "model_type is 'maskformer'"),
+        (lambda d: d.update(model_type="detr"), "model_type is 'detr', not one of mask2former, maskformer"),
         (lambda d: d.update(pre_norm=True), "pre_norm is True; this network has False"),
         (lambda d: d.update(hidden_dim=128), r"differ: \[32, 128\]"),
         (lambda d: d.update(num_queries="many"), "'many' is not int"),
@@ -74,10 +82,35 @@ def test_settings_that_this_network_does_not_have_are_named(small, change, messa
         config_from_huggingface(described)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["decoder_config"].update(activation_function="gelu"), "activation_function is 'gelu'.* 'relu'"),
+        (
+            lambda d: d["decoder_config"].update(position_embedding_type="learned"),
+            "position_embedding_type is 'learned'",
+        ),
+        (lambda d: d.update(mask_feature_size=64), r"d_model differ: \[32, 64, 32\]"),
+        (lambda d: d["decoder_config"].update(dropout=1.5), r"dropout 1.5 must be in \[0, 1\)"),
+        (lambda d: d.pop("backbone_config"), "backbone None"),
+    ],
+)
+def test_settings_that_our_maskformer_does_not_have_are_named(small_maskformer, change, message):
+    described = config_to_huggingface(small_maskformer.config, NAMES)
+    change(described)
+    with pytest.raises(ValueError, match=message):
+        config_from_huggingface(described)
+
+
+def test_a_maskformer_leaves_its_defaults_out_of_its_file():
+    described = {"model_type": "maskformer", "backbone_config": {"model_type": "resnet"}}
+    assert config_from_huggingface(described) == maskformer_r50()
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "mask2former", "decoder_layers": "x"}'])
 def test_a_configuration_that_describes_nothing_is_refused(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ValueError, match=r"config.json does not describe a Mask2Former of ours"):
+    with pytest.raises(ValueError, match=r"config.json does not describe a segmenter of ours"):
         load_huggingface(tmp_path)
 
 
@@ -101,9 +134,13 @@ def test_files_that_are_missing_damaged_or_of_another_shape_are_named(small, tmp
         load_huggingface(tmp_path)
 
 
-def test_a_segmenter_that_is_no_mask2former_is_not_exported():
+def test_a_segmenter_that_is_neither_network_is_not_exported():
     with pytest.raises(ValueError, match="no Mask2Former of"):
         state_to_huggingface({}, tiny())
+    with pytest.raises(ValueError, match="no MaskFormer of"):
+        state_to_huggingface({}, replace(tiny(), mask_decoder="maskformer"))
+    with pytest.raises(ValueError, match="'swin_tiny_patch4_window7_224' is not translated; resnet50"):
+        state_to_huggingface({}, replace(maskformer_r50(), backbone="swin_tiny_patch4_window7_224"))
     with pytest.raises(ValueError, match="'convnext_atto' has no counterpart"):
         state_to_huggingface({}, replace(r50(), backbone="convnext_atto"))
 

@@ -18,16 +18,19 @@ from pading.segmenter.matcher import (
 )
 from pading.segmenter.segmenter import Prediction
 from pading.segmenter.targets import targets_from_batch
-from tests.references.segmenter_loops import cost_matrix
+from tests.references.segmenter_loops import MASK2FORMER, MASKFORMER, cost_matrix
 
 
 def stack(predictions):
     return torch.stack([p.class_logits for p in predictions]), torch.stack([p.mask_logits for p in predictions])
 
 
-def test_batched_cost_equals_the_loop_over_pixels(predictions, targets, label_maps):
+@pytest.mark.parametrize("weights", [MASK2FORMER, MASKFORMER])
+def test_batched_cost_equals_the_loop_over_pixels(predictions, targets, label_maps, weights):
     class_logits, mask_logits = (x.detach() for x in stack(predictions))
-    cost = matching_cost(class_logits, mask_logits, targets, LossWeights()).numpy()
+    names = ("classification", "cross_entropy", "dice", "focal")
+    named = LossWeights(**dict(zip(names, weights, strict=True)))
+    cost = matching_cost(class_logits, mask_logits, targets, named).numpy()
     for layer in range(3):
         for image in range(4):
             arguments = (
@@ -36,7 +39,7 @@ def test_batched_cost_equals_the_loop_over_pixels(predictions, targets, label_ma
                 label_maps[image],
                 targets.classes[image],
             )
-            expected, labels = cost_matrix(*(x.tolist() for x in arguments))
+            expected, labels = cost_matrix(*(x.tolist() for x in arguments), weights=weights)
             assert_allclose(cost[layer, image][:, np.array(labels, dtype=int) - 1], expected, rtol=1e-5, atol=1e-5)
 
 
@@ -102,10 +105,10 @@ def test_predictions_that_are_not_finite_are_named_by_image(predictions, targets
 def test_weights_scale_their_own_term(predictions, targets):
     class_logits, mask_logits = (x.detach() for x in stack(predictions))
     zero = LossWeights(classification=0, cross_entropy=0, dice=0)
-    parts = [dataclasses.replace(zero, **{name: 1.0}) for name in ("classification", "cross_entropy", "dice")]
+    parts = [dataclasses.replace(zero, **{name: 1.0}) for name in ("classification", "cross_entropy", "dice", "focal")]
     costs = [matching_cost(class_logits, mask_logits, targets, part) for part in parts]
-    total = matching_cost(class_logits, mask_logits, targets, LossWeights())
-    torch.testing.assert_close(2 * costs[0] + 5 * costs[1] + 5 * costs[2], total)
+    total = matching_cost(class_logits, mask_logits, targets, LossWeights(focal=20.0))
+    torch.testing.assert_close(2 * costs[0] + 5 * costs[1] + 5 * costs[2] + 20 * costs[3], total)
 
 
 @pytest.mark.parametrize("num_points", [20, 5000])  # fewer and more than a table of 16 x 16 cells has rows
@@ -116,5 +119,6 @@ def test_costs_at_points_are_the_same_from_embeddings_and_from_maps(segmenter, t
     made = segmenter(torch.randint(0, 256, (4, 3, 64, 64), generator=random, dtype=torch.uint8))
     bare = [dataclasses.replace(prediction, mask_embeddings=None, mask_features=None) for prediction in made]
     points = torch.rand(num_points, 2, generator=random)
-    mine, other = (matching_cost_at_points(p, large, LossWeights(), points) for p in (made, bare))
+    weights = LossWeights(focal=20.0)
+    mine, other = (matching_cost_at_points(p, large, weights, points) for p in (made, bare))
     torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)

@@ -39,7 +39,9 @@ def test_norms_embeddings_and_biases_do_not_decay(segmenter):
 
 
 def test_vectors_and_position_tables_of_published_networks_do_not_decay():
-    config = replace(r50(), backbone="swin_tiny_patch4_window7_224", class_head="text", learn_temperature=True)
+    config = replace(
+        r50(), backbone="swin_tiny_patch4_window7_224", class_head="text", text_width=8, learn_temperature=True
+    )
     segmenter = Segmenter(config, 3)
     groups = {group["name"]: group for group in parameter_groups(segmenter, OptimiserConfig())}
     plain = names_of(segmenter, groups["backbone/plain"]) | names_of(segmenter, groups["rest/plain"])

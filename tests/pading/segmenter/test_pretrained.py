@@ -101,7 +101,7 @@ def test_labels_without_names_and_papers_beside_them(tmp_path: Path, published: 
         ("[" * 100_000, "config.json is not JSON"),
         ("[]", "config.json describes list; a segmenter is"),
         ("{}", "config.json describes no model; a segmenter is"),
-        ('{"model_type": "maskformer"}', "config.json describes maskformer; a segmenter is"),
+        ('{"model_type": "detr"}', "config.json describes detr; a segmenter is"),
         ('{"schema": 9}', "config.json does not describe a segmenter"),
     ],
 )
@@ -171,9 +171,9 @@ def test_the_source_is_left_as_it_was() -> None:
 def test_a_text_head_keeps_its_projection_and_not_the_texts() -> None:
     config = replace(CONFIG, class_head="text", text_width=8, cell_head=False)
     other, mine = random_segmenter(1, 6, config), random_segmenter(2, 4, config)
-    other.class_head.set_text(torch.randn(6, 8))
+    other.class_head.set_text(torch.randn(6, 8), range(6))
     texts = torch.randn(4, 8)
-    mine.class_head.set_text(texts)
+    mine.class_head.set_text(texts, range(len(texts)))
     assert take_over(mine, source_of(other, (*NAMES, "boat", "car")), CLASSES) == 0
     assert torch.equal(mine.class_head.project.weight, other.class_head.project.weight)
     assert torch.equal(mine.class_head.no_object, other.class_head.no_object)

@@ -7,7 +7,15 @@ from torch import nn
 from pading.segmenter.criterion import CriterionConfig, criterion
 from pading.segmenter.initialisation import initialise
 from pading.segmenter.optimisation import OptimiserConfig, adamw
-from pading.segmenter.segmenter import Segmenter, SegmenterConfig, r50, swin_t, tiny
+from pading.segmenter.segmenter import (
+    Segmenter,
+    SegmenterConfig,
+    maskformer_r50,
+    maskformer_r101,
+    r50,
+    swin_t,
+    tiny,
+)
 from pading.segmenter.targets import targets_from_batch
 from pading.segmenter.weights import load_segmenter, save_segmenter
 from tests.pading.segmenter.conftest import CONFIG, NUM_CLASSES
@@ -122,15 +130,19 @@ PUBLISHED = replace(
 )
 
 
-@pytest.fixture(scope="module", params=["resnet18", "swin_tiny_patch4_window7_224", "convnext_atto"])
+MASKFORMER = {"pixel_decoder": "fpn", "mask_decoder": "maskformer", "dropout": 0.1}
+
+
+@pytest.fixture(scope="module", params=["resnet18", "swin_tiny_patch4_window7_224", "convnext_atto", "maskformer"])
 def published(request) -> Segmenter:
-    config = replace(PUBLISHED, backbone=request.param)
+    changes = MASKFORMER if request.param == "maskformer" else {"backbone": request.param}
+    config = replace(PUBLISHED, **changes)
     return initialise(Segmenter(config, NUM_CLASSES), torch.Generator().manual_seed(0))
 
 
 def test_the_published_form_has_the_same_predictions_and_no_cells(published):
     predictions = published.train()(pixels())
-    assert len(predictions) == 4
+    assert len(predictions) == (3 if published.config.mask_decoder == "maskformer" else 4)
     assert predictions[-1].class_logits.shape == (2, 5, NUM_CLASSES + 1)
     assert predictions[-1].mask_logits.shape == (2, 5, 16, 16)
     assert all(prediction.cell_logits is None for prediction in predictions)
@@ -140,8 +152,14 @@ def test_the_published_form_learns_everywhere_but_in_frozen_norms(published):
     predictions = published(pixels())
     sum(p.class_logits.square().mean() + p.mask_logits.square().mean() for p in predictions).backward()
     still = {name for name, p in published.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
-    # Sampling places start the same for every query, so what tells queries apart waits for the first step.
-    assert still == {"pixel_decoder.level.weight"}
+    if published.config.mask_decoder == "maskformer":
+        # Queries start with nothing to say to each other: the first self-attention waits for its biases.
+        asked = {f"self_attention.{part}.{kind}" for part in ("query", "key") for kind in ("weight", "bias")}
+        silent = asked | {"self_attention.value.weight", "self_attention.out.weight", "self_norm.weight"}
+        assert still == {f"mask_decoder.layers.0.{name}" for name in silent}
+    else:
+        # Sampling places start the same for every query, so what tells queries apart waits for the first step.
+        assert still == {"pixel_decoder.level.weight"}
     published.zero_grad()
 
 
@@ -186,6 +204,32 @@ def test_sizes_of_the_papers():
     assert (r50().queries, r50().decoder_layers, r50().encoder_layers, r50().width) == (100, 9, 6, 256)
 
 
+def test_sizes_of_zegformer():
+    assert sum(p.numel() for p in Segmenter(maskformer_r101(), 171).parameters()) == pytest.approx(60.3e6, rel=0.003)
+    config = maskformer_r50()
+    assert (config.queries, config.decoder_layers, config.width, config.dropout) == (100, 6, 256, 0.1)
+
+
+@pytest.mark.parametrize("pixel_decoder", ["pyramid", "deformable", "fpn"])
+@pytest.mark.parametrize("mask_decoder", ["ours", "published", "maskformer"])
+def test_every_pixel_decoder_serves_every_mask_decoder(pixel_decoder, mask_decoder):
+    config = replace(CONFIG, pixel_decoder=pixel_decoder, mask_decoder=mask_decoder, encoder_layers=1)
+    made = initialise(Segmenter(config, NUM_CLASSES), torch.Generator().manual_seed(0))
+    last = made(pixels())[-1]
+    assert last.mask_logits.shape == (2, 7, 16, 16)
+    assert last.cell_logits is not None
+
+
+def test_dropout_is_of_training_alone():
+    config = replace(CONFIG, mask_decoder="maskformer", dropout=0.5)
+    made = initialise(Segmenter(config, NUM_CLASSES), torch.Generator().manual_seed(0))
+    first, second = (made(pixels())[-1].class_logits for _ in range(2))
+    assert not torch.equal(first, second)
+    made.eval()
+    first, second = (made(pixels())[-1].class_logits for _ in range(2))
+    assert torch.equal(first, second)
+
+
 @pytest.mark.parametrize("shape", [(3, 64, 64), (2, 1, 64, 64), (2, 3, 60, 64), (2, 3, 64, 72)])
 def test_images_of_another_shape_are_refused(segmenter, shape):
     with pytest.raises(ValueError, match="multiples of 16, got"):
@@ -200,6 +244,9 @@ def test_images_of_another_shape_are_refused(segmenter, shape):
         ({"width": 50, "heads": 5}, "50 must be a multiple of 4"),
         ({"width": 64, "heads": 5}, "64 must be .* of the 5 heads"),
         ({"width": 48, "pixel_decoder": "deformable"}, "48 of a deformable decoder must be a multiple of 32"),
+        ({"width": 48, "pixel_decoder": "fpn"}, "48 of a fpn decoder must be a multiple of 32"),
+        ({"dropout": 0.1}, "dropout 0.1 must be .* 0 for the mask decoder 'ours'"),
+        ({"dropout": 1.0, "mask_decoder": "maskformer"}, r"dropout 1.0 must be in \[0, 1\)"),
         ({"temperature": 0.0}, "temperature 0.0 must be above 0"),
     ],
 )
