@@ -33,7 +33,7 @@ def cosine_head(head: TextHead, text: Float[Tensor, "K E"]) -> CosineClassifier:
             f"text embeddings of width {text.shape[1]} for a text head of width {head.text.shape[1]}: "
             "use the text model that the segmenter was trained with"
         )
-    temperature = math.exp(-float(head.log_scale))
+    temperature = math.exp(-float(head.log_scale.detach()))
     return CosineClassifier(head.project.weight, head.project.bias, text, head.no_object, temperature)
 
 

@@ -28,13 +28,14 @@ def text_head() -> TextHead:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return head.requires_grad_(False)
+    return head
 
 
 def objects():
     return WORLD.train.embeddings[WORLD.train.labels != WORLD.classes.no_object]
 
 
+@torch.no_grad()
 def test_the_cosine_classifier_says_what_the_text_head_says_and_knows_the_unseen_names_too(text_head):
     classifier = cosine_head(text_head, WORLD.text)
     theirs, ours = text_head(WORLD.test.embeddings), classifier(WORLD.test.embeddings)
