@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -175,3 +176,19 @@ def test_quality_of_a_real_photo_equals_panopticapi(real_data):
     # panopticapi averages over the classes that occur: 2 of 6.
     for name, values in (("pq", quality.pq), ("sq", quality.sq), ("rq", quality.rq)):
         assert np.nanmean(values) == pytest.approx(expected["All"][name], abs=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds=st.lists(st.integers(0, 10**6), min_size=3, max_size=9), cut=st.integers(1, 8), order=st.randoms())
+def test_sums_of_iou_are_exact_so_that_any_grouping_gives_the_same_bits(seeds, cut, order):
+    tallies = [count_image(*random_case(seed)) for seed in seeds]
+    whole = sum(tallies[1:], start=tallies[0])
+    order.shuffle(tallies)
+    groups = [group for group in (tallies[: cut % len(tallies)], tallies[cut % len(tallies) :]) if group]
+    sums = [sum(group[1:], start=group[0]) for group in groups]
+    other = sum(sums[1:], start=sums[0])
+    np.testing.assert_array_equal(whole.iou_sum, other.iou_sum)
+    exact = [math.fsum(values) for values in zip(*(tally.iou_sum for tally in tallies), strict=True)]
+    if all(tally.true_positives.max() <= 1 for tally in tallies):  # then each tally's own sum is one IoU, unrounded
+        assert whole.iou_sum.tolist() == exact
+    np.testing.assert_allclose(whole.iou_sum, exact, rtol=0, atol=1e-14)
