@@ -7,7 +7,7 @@ from pathlib import Path
 from cluster.storage import RunDir
 from jobs.ablation_fits import Fit
 from jobs.config import PipelineConfig
-from jobs.scoring import ScoredRow, score_all, scored_tasks_digest
+from jobs.scoring import ScoredRow, score_run, scored_tasks_digest
 from pading.classes import ClassTable
 from pading.evaluate.per_image import ImageScores
 from pading.evaluate.row_scores import Asked
@@ -24,7 +24,7 @@ def score_missing(config: PipelineConfig, run_dir: RunDir, fits: Sequence[Fit], 
     if not missing:
         return
     rows = [ScoredRow(folder=fit.folder, inference=config.inference) for fit in missing]
-    scored = score_all(config, run_dir, rows, Asked(tasks=(config.task,)), folder)
+    scored = score_run(config, run_dir, rows, Asked(tasks=(config.task,)), folder)
     for number, fit in enumerate(missing):
         write_scores(_scores_path(config, fit), [scored.row(number)])
     shutil.rmtree(folder)
