@@ -149,7 +149,7 @@ def main() -> None:
         json.dumps(
             {
                 "benchmark": "panoptic_quality",
-                "unit": "processor seconds an image, from memory; the peer is torchmetrics, or panopticapi's way without it",
+                "unit": "processor seconds an image, from memory; peer: torchmetrics, or without it panopticapi's way",
                 "ours": own,
                 "peer": peers[-1],
                 "ratio": peers[-1] / own,
