@@ -19,6 +19,7 @@ import torch
 from pading.data.sample import Segment
 from pading.evaluate.panoptic import PanopticTally, count_image
 from pading.evaluate.predictions import ImagePrediction, from_row, to_row
+from pading.segmenter.torchvision_on_cpu import make_torchvision_importable
 from tests.references.evaluate_panoptic import count_pairs, pairs_by_unique, predicted_segments, true_segments
 
 HEIGHT, WIDTH, NUM_CLASSES = 480, 640, 133
@@ -75,10 +76,11 @@ def by_pairs(case: SimpleNamespace) -> Any:
 
 
 def torchmetrics_counter() -> Callable[[SimpleNamespace], Any] | None:
-    """Return a function that counts one image by torchmetrics; None, and why, where it cannot be imported."""
+    """Return a function that counts one image by torchmetrics; None, and why, where it is not installed."""
+    make_torchvision_importable()
     try:
         from torchmetrics.detection import PanopticQuality
-    except (ImportError, RuntimeError) as error:  # a torchvision built for another torch raises the latter
+    except ImportError as error:
         print(f"torchmetrics is left out: {error}")
         return None
     metric = PanopticQuality(things=set(range(NUM_CLASSES)), stuffs=set(), allow_unknown_preds_category=True)
