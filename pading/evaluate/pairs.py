@@ -23,7 +23,7 @@ def count_pairs(
         if labels.size and unsigned.max() >= num_labels:
             raise ValueError(f"labels {labels.min()}..{labels.max()} leave 0..{num_labels - 1}")
     depth = np.uint16 if num_first * num_second < SIXTEEN_BITS else np.uint32  # memory is what takes the time
-    code = first.astype(depth).ravel()
+    code: np.ndarray = first.astype(depth).ravel()
     code *= depth(num_second)
     code += second.astype(depth).ravel()
     ends = np.append(np.flatnonzero(code[1:] != code[:-1]), len(code) - 1)[: len(code)]
