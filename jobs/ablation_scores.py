@@ -8,7 +8,7 @@ from cluster.storage import RunDir
 from jobs.ablation_fits import Fit
 from jobs.config import PipelineConfig
 from jobs.rows import RowInputs, ScoredRow
-from jobs.scoring import score_all, scored_tasks_digest
+from jobs.scoring import score_run, scored_tasks_digest
 from jobs.shard import shard_classes
 from pading.classes import ClassTable
 from pading.evaluate.per_image import ImageScores
@@ -27,7 +27,7 @@ def score_missing(config: PipelineConfig, run_dir: RunDir, fits: Sequence[Fit], 
         return
     rows = [ScoredRow(folder=fit.folder, inference=config.inference) for fit in missing]
     inputs = RowInputs(classes=shard_classes(run_dir))
-    scored = score_all(config, run_dir, rows, inputs, Asked(tasks=(config.task,)), folder)
+    scored = score_run(config, run_dir, rows, inputs, Asked(tasks=(config.task,)), folder)
     for number, fit in enumerate(missing):
         write_scores(_scores_path(config, fit), [scored.row(number)])
     shutil.rmtree(folder)

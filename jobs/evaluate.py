@@ -19,7 +19,7 @@ from jobs.pictures import draw_pictures
 from jobs.progress import Progress
 from jobs.row_inputs import read_row_inputs, sources_of
 from jobs.rows import CALIBRATED, ScoredRow
-from jobs.scoring import ScoringPass, score_all
+from jobs.scoring import ScoringPass, score_run
 from jobs.shard import shard_classes
 from pading.classes import ClassTable
 from pading.evaluate.bootstrap import SeedScores, plain_comparison
@@ -61,7 +61,7 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     rows = evaluated_rows(config, fitted, sources)
     asked = asked_of(config, classes)
     scored_rows = [row.pop("source") for row in rows]
-    scored = score_all(config, run_dir, scored_rows, inputs, asked, run_dir.work(WORK) / "scoring")
+    scored = score_run(config, run_dir, scored_rows, inputs, asked, run_dir.work(WORK) / "scoring")
     reports = _report_all(config, scored, rows, asked, folder)
     mark = {"leaky": True} if read_provenance(run_dir.artefact("segmenter")).leaky else {}
     by_task = [(task, row, report.tasks[task]) for task in tasks for row, report in zip(rows, reports, strict=True)]

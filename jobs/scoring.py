@@ -53,14 +53,26 @@ class ScoringPass:
         return scores
 
 
-def score_all(
+def score_run(
     config: PipelineConfig, run_dir: RunDir, rows: Sequence[ScoredRow], inputs: RowInputs, asked: Asked, folder: Path
 ) -> ScoringPass:
-    """Score rows on every val image; parts of a pass that was killed are found in `folder`."""
-    parts_folder = folder / _pass_key(rows, asked)
+    """Score rows on every val image of a run; parts of a pass that was killed are found in `folder`."""
+    return score_predictions(prediction_files(run_dir), _val_image_ids(config, run_dir), rows, inputs, asked, folder)
+
+
+def score_predictions(
+    files: Sequence[Path],
+    image_ids: Sequence[int],
+    rows: Sequence[ScoredRow],
+    inputs: RowInputs,
+    asked: Asked,
+    folder: Path,
+) -> ScoringPass:
+    """Score rows on files of predictions, which must be of these images."""
+    parts_folder = folder / pass_key(rows, asked)
     parts_folder.mkdir(parents=True, exist_ok=True)
     tasks = {}
-    for path in prediction_files(run_dir):
+    for path in files:
         for start in range(0, total := num_groups(path), GROUPS_PER_PART):
             part = (parts_folder / f"{path.stem}-{start:05d}.npz").resolve()
             tasks[part] = (path.resolve(), range(start, min(start + GROUPS_PER_PART, total)))
@@ -76,7 +88,7 @@ def score_all(
         ray.get(finished)
         done += len(finished)
         progress.update(done)
-    return ScoringPass(parts=tuple(tasks), classes=inputs.classes, image_ids=_val_image_ids(config, run_dir))
+    return ScoringPass(parts=tuple(tasks), classes=inputs.classes, image_ids=tuple(image_ids))
 
 
 def score_part(
@@ -112,7 +124,8 @@ def scored_tasks_digest(tasks: Sequence[Task], inference: InferenceConfig) -> st
     return hashlib.sha256(json.dumps([SCHEMA_VERSION, list(tasks), to_plain(inference)]).encode()).hexdigest()[:8]
 
 
-def _pass_key(rows: Sequence[ScoredRow], asked: Asked) -> str:
+def pass_key(rows: Sequence[ScoredRow], asked: Asked) -> str:
+    """Digest what decides what a pass finds on given predictions: parts of another one are no use."""
     identity = [
         [to_plain(replace(row, folder=row.folder.resolve())) for row in rows],
         [list(asked.tasks), asked.world is not None, list(asked.penalties)],

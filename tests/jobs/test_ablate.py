@@ -110,7 +110,7 @@ def test_a_fit_that_was_lost_is_made_again_with_the_same_numbers(
     (lost.with_name(f".{lost.name}.partial")).mkdir()
     assert run(copy) == 0
     assert "fits: 1/1" in (said := capsys.readouterr().out)
-    assert "score 2 classifiers" in said
+    assert "score 2 rows" in said
     after = report_of(copy)
     for name in ("tables", "published"):
         assert after[name] == before[name]

@@ -10,8 +10,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from pading.data.sample import Segment
+from pading.evaluate.boxes import box_overlap, mask_boxes, segment_boxes
 from pading.evaluate.inference import Instances
-from pading.evaluate.instance import InstanceTally, count_image
+from pading.evaluate.instance import IOU_THRESHOLDS, InstanceTally, count_image
 from pading.evaluate.overlap import Overlap, overlap
 
 
@@ -43,7 +44,7 @@ def random_image(seed: int, *, num_classes: int = 4, size: int = 18, num_queries
     return label_map, segments, masks, detections
 
 
-def coco_evaluation(images, num_classes: int) -> COCOeval:
+def coco_evaluation(images, num_classes: int, kind: str = "segm") -> COCOeval:
     """Run pycocotools on (label map, segments, masks, detections) of several images; image ids count from 1."""
     annotations, results = [], []
     for image_id, (label_map, segments, masks, detections) in images.items():
@@ -67,6 +68,7 @@ def coco_evaluation(images, num_classes: int) -> COCOeval:
                     "image_id": image_id,
                     "category_id": int(class_index),
                     "segmentation": encoded,
+                    "bbox": rle.toBbox(encoded).tolist(),
                     "score": float(score),
                 }
             )
@@ -78,16 +80,27 @@ def coco_evaluation(images, num_classes: int) -> COCOeval:
         "categories": [{"id": index, "name": str(index)} for index in range(num_classes)],
     }
     truth.createIndex()
-    evaluation = COCOeval(truth, truth.loadRes(results), "segm")
+    if kind == "bbox":  # loadRes computes nothing where there are boxes
+        results = [{name: value for name, value in one.items() if name != "segmentation"} for one in results]
+    else:
+        results = [{name: value for name, value in one.items() if name != "bbox"} for one in results]
+    evaluation = COCOeval(truth, truth.loadRes(results), kind)
     evaluation.evaluate()
     evaluation.accumulate()
     return evaluation
 
 
-def assert_equals_coco(tally: InstanceTally, evaluation: COCOeval) -> None:
-    precision = evaluation.eval["precision"][0, :, :, 0, -1].mean(axis=0)  # IoU 0.5, all areas, 100 detections
-    recall = evaluation.eval["recall"][0, :, 0, -1]
-    quality = tally.quality()
+def judged_in_full(image_id: int, label_map, segments, masks, detections, num_classes: int) -> InstanceTally:
+    """By masks and by boxes, at all thresholds."""
+    of_masks = overlap(torch.from_numpy(masks), label_map[None], segments)
+    of_boxes = box_overlap(mask_boxes(masks), segment_boxes(label_map[None], len(segments)), of_masks)
+    return count_image(image_id, detections, [of_masks, of_boxes], [True] * num_classes, IOU_THRESHOLDS)
+
+
+def assert_equals_coco(tally: InstanceTally, evaluation: COCOeval, threshold: int = 0, judgement: int = 0) -> None:
+    precision = evaluation.eval["precision"][threshold, :, :, 0, -1].mean(axis=0)  # all areas, 100 detections
+    recall = evaluation.eval["recall"][threshold, :, 0, -1]
+    quality = tally.quality(judgement)
     assert (precision >= 0).any()
     np.testing.assert_allclose(quality.average_precision, np.where(precision < 0, np.nan, precision), rtol=0, atol=1e-9)
     np.testing.assert_allclose(quality.recall, np.where(recall < 0, np.nan, recall), rtol=0, atol=1e-9)
@@ -146,6 +159,19 @@ def test_random_images_equal_pycocotools(seed):
     assert_equals_coco(InstanceTally.total(tallies), coco_evaluation(images, num_classes))
 
 
+@pytest.mark.parametrize(("kind", "first"), [("segm", 0), ("bbox", 10)])
+def test_masks_and_boxes_equal_pycocotools_at_every_threshold(kind, first):
+    images = {1 + i: random_image(i) for i in range(4)}
+    tally = InstanceTally.total([judged_in_full(image_id, *image, 4) for image_id, image in images.items()])
+    evaluation = coco_evaluation(images, 4, kind)
+    for threshold in range(10):
+        assert_equals_coco(tally, evaluation, threshold, first + threshold)
+    name = {"segm": "ap", "bbox": "box_ap"}[kind]
+    expected = evaluation.eval["precision"][:, :, :, 0, -1].mean(axis=(0, 1))
+    np.testing.assert_allclose(tally.named_quality(name), expected, rtol=0, atol=1e-9)
+    assert 0 < tally.named_quality(name).mean() < tally.named_quality(f"{name}50").mean()
+
+
 def test_only_the_best_hundred_detections_of_a_class_count():
     label_map, segments, masks, _ = random_image(7)
     rng = np.random.default_rng(0)
@@ -175,11 +201,15 @@ def test_merging_tallies_is_order_free(order):
     np.testing.assert_array_equal(one.recall, two.recall)
 
 
-def test_official_fake_results_of_a_hundred_photos_equal_pycocotools(real_data):
+OFFICIAL = {"segm": (0.320, 0.562, 0.299, 0.417), "bbox": (0.505, 0.697, 0.573, 0.595)}  # AP, AP50, AP75, AR100
+
+
+@pytest.mark.parametrize("kind", ["segm", "bbox"])
+def test_official_fake_results_of_a_hundred_photos_equal_pycocotools(kind, real_data):
     folder = real_data / "metric_oracles" / "ap_cocoapi_val2014_fake100"
     truth = COCO(str(folder / "instances_val2014_100.json"))
-    results = truth.loadRes(str(folder / "instances_val2014_fakesegm100_results.json"))
-    evaluation = COCOeval(truth, results, "segm")
+    results = truth.loadRes(str(folder / f"instances_val2014_fake{kind}100_results.json"))
+    evaluation = COCOeval(truth, results, kind)
     evaluation.evaluate()
     evaluation.accumulate()
     index_of = {coco_id: index for index, coco_id in enumerate(evaluation.params.catIds)}
@@ -190,11 +220,17 @@ def test_official_fake_results_of_a_hundred_photos_equal_pycocotools(real_data):
         crowds = [bool(annotation["iscrowd"]) for annotation in annotations]
         iou = np.zeros((len(detected), len(annotations)))
         if detected and annotations:
-            iou = rle.iou([d["segmentation"] for d in detected], [truth.annToRLE(a) for a in annotations], crowds)
+            regions = [a["bbox"] if kind == "bbox" else truth.annToRLE(a) for a in annotations]
+            iou = rle.iou([d["bbox" if kind == "bbox" else "segmentation"] for d in detected], regions, crowds)
         true_classes = [index_of[annotation["category_id"]] for annotation in annotations]
         overlaps = Overlap(iou=iou, classes=np.array(true_classes, int), is_crowd=np.array(crowds, bool))
         detections = found([index_of[d["category_id"]] for d in detected], [d["score"] for d in detected])
-        tallies.append(count_image(image_id, detections, [overlaps], [True] * len(index_of)))
+        tallies.append(count_image(image_id, detections, [overlaps], [True] * len(index_of), IOU_THRESHOLDS))
     total = InstanceTally.total(tallies)
-    assert_equals_coco(total, evaluation)
-    assert round(float(np.nanmean(total.quality().average_precision)), 3) == 0.562  # val2014_fake_eval_res.txt
+    for threshold in range(10):
+        assert_equals_coco(total, evaluation, threshold, threshold)
+    each = [total.quality(threshold) for threshold in range(10)]
+    precision = [float(np.nanmean(quality.average_precision)) for quality in each]
+    recall = float(np.mean([np.nanmean(quality.recall) for quality in each]))
+    printed = (np.mean(precision), precision[0], precision[5], recall)
+    assert tuple(round(float(value), 3) for value in printed) == OFFICIAL[kind]  # val2014_fake_eval_res.txt

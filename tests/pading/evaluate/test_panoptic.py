@@ -1,13 +1,16 @@
 import json
+import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from pading.data.sample import Segment
 from pading.evaluate.panoptic import PanopticTally, count_image
+from pading.segmenter.torchvision_on_cpu import make_torchvision_importable
 from tests.references.evaluate_panoptic import (
     count_pairs,
     pairs_by_pixel,
@@ -175,3 +178,49 @@ def test_quality_of_a_real_photo_equals_panopticapi(real_data):
     # panopticapi averages over the classes that occur: 2 of 6.
     for name, values in (("pq", quality.pq), ("sq", quality.sq), ("rq", quality.rq)):
         assert np.nanmean(values) == pytest.approx(expected["All"][name], abs=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds=st.lists(st.integers(0, 10**6), min_size=3, max_size=9), cut=st.integers(1, 8), order=st.randoms())
+def test_sums_of_iou_are_exact_so_that_any_grouping_gives_the_same_bits(seeds, cut, order):
+    tallies = [count_image(*random_case(seed)) for seed in seeds]
+    whole = sum(tallies[1:], start=tallies[0])
+    order.shuffle(tallies)
+    groups = [group for group in (tallies[: cut % len(tallies)], tallies[cut % len(tallies) :]) if group]
+    sums = [sum(group[1:], start=group[0]) for group in groups]
+    other = sum(sums[1:], start=sums[0])
+    np.testing.assert_array_equal(whole.iou_sum, other.iou_sum)
+    exact = [math.fsum(values) for values in zip(*(tally.iou_sum for tally in tallies), strict=True)]
+    if all(tally.true_positives.max() <= 1 for tally in tallies):  # then each tally's own sum is one IoU, unrounded
+        assert whole.iou_sum.tolist() == exact
+    np.testing.assert_allclose(whole.iou_sum, exact, rtol=0, atol=1e-14)
+
+
+@pytest.mark.filterwarnings("ignore")  # of a library that is an oracle here, and no part of the project
+def test_segments_without_crowds_or_void_have_the_quality_that_torchmetrics_finds():
+    make_torchvision_importable()
+    detection = pytest.importorskip(
+        "torchmetrics.detection", reason="torchmetrics, of the test extra, is not installed"
+    )
+    metric = detection.PanopticQuality(things=set(range(4)), stuffs=set(), return_sq_and_rq=True, return_per_class=True)
+    tallies = []
+    for seed in range(12):
+        predicted, classes, label_map, segments, num_classes = random_case(seed)
+        segments = [segment(one.class_index) for one in segments]
+        truth = np.maximum(label_map, 1)  # no void
+        numbers = np.unique(truth)
+        truth, segments = np.searchsorted(numbers, truth) + 1, [segments[number - 1] for number in numbers]
+        full = np.where(predicted > 0, predicted, 1)
+        present = np.unique(full)
+        full, classes = np.searchsorted(present, full) + 1, classes[present - 1]
+        tallies.append(count_image(full, classes, truth, segments, num_classes))
+        kinds = np.array([one.class_index for one in segments])
+        pictures = [
+            np.stack([table[labels - 1], labels], -1)[None] for table, labels in ((classes, full), (kinds, truth))
+        ]
+        metric.update(*(torch.from_numpy(picture) for picture in pictures))
+    quality = sum(tallies[1:], start=tallies[0]).quality()
+    pq, sq, rq = metric.compute().double().numpy().reshape(4, 3).T  # its sums are in float64, its answer in float32
+    for ours, theirs in ((quality.pq, pq), (quality.sq, sq), (quality.rq, rq)):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-7)
+    assert 0 < quality.pq.min() < quality.pq.max() < 1

@@ -6,14 +6,12 @@ import pytest
 import torch
 
 from pading.classes import ClassTable
-from pading.data.errors import DataError
 from pading.data.sample import Segment
 from pading.evaluate.bootstrap import draw_weights, group_scores
 from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.per_image import ImageScores, qualities_of, score_image
 from pading.evaluate.predictions import ImagePrediction, num_groups, read_predictions, write_predictions
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
-from pading.evaluate.score_files import read_scores, write_scores
 from pading.evaluate.scorer import Scorer
 
 CLASSES = ClassTable(
@@ -127,32 +125,6 @@ def test_classifiers_are_scored_together_as_one_by_one(task: str):
         (alone,) = score_image(IMAGES[0], [random_classifier(seed)], CLASSES, task)
         assert (one.counts == alone.counts).all()
         assert (one.pair_classes == alone.pair_classes).all()
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_scores_come_back_from_their_file(task: str, tmp_path: Path):
-    written = [scored(task, seed=seed) for seed in range(2)]
-    write_scores(tmp_path / "scores.npz", written)
-    assert [path.name for path in tmp_path.iterdir()] == ["scores.npz"]
-    weights = draw_weights(len(IMAGES), 5, seed=2)
-    for one, read in zip(written, read_scores(tmp_path / "scores.npz", task, 5), strict=True):
-        for name, values in grouped(one, weights).items():
-            np.testing.assert_array_equal(values, grouped(read, weights)[name])
-
-
-def test_a_damaged_or_foreign_file_of_scores_is_named(tmp_path: Path):
-    path = tmp_path / "scores.npz"
-    write_scores(path, [scored("panoptic")])
-    for task, num_classes in (("semantic", 5), ("panoptic", 2)):
-        with pytest.raises(DataError, match=r"scores\.npz.*delete it"):
-            read_scores(path, task, num_classes)
-    content = path.read_bytes()
-    for damaged in (content[: len(content) // 2], b"", b"no archive at all"):
-        path.write_bytes(damaged)
-        with pytest.raises(DataError, match=r"scores\.npz"):
-            read_scores(path, "panoptic", 5)
-    with pytest.raises(FileNotFoundError):
-        read_scores(tmp_path / "absent.npz", "panoptic", 5)
 
 
 def test_row_groups_of_a_file_partition_its_images(tmp_path: Path):
