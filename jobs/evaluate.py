@@ -12,7 +12,7 @@ from cluster.storage import RunDir, write_json
 from jobs.cache import prediction_files
 from jobs.config import PipelineConfig, scored_tasks
 from jobs.fit import fitted_rows
-from jobs.pictures import draw_pictures
+from jobs.pictures import write_pictures
 from jobs.progress import Progress
 from jobs.shard import shard_classes, shard_index
 from pading.classes import ClassTable
@@ -24,7 +24,7 @@ from pading.segmenter.provenance import read_provenance
 from pading.splits.split import Task
 from pading.zeroshot.classifier import load_classifier
 
-ROWS, PANELS = "rows.json", "panels.png"
+ROWS = "rows.json"
 
 
 def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
         for row, total in zip(rows, totals, strict=True)
     ]
     write_json(folder / ROWS, scored)
-    draw_pictures(config, run_dir).save(folder / PANELS)
+    write_pictures(config, run_dir, folder)
     return {"rows": len(scored), "images": expected}
 
 

@@ -1,4 +1,4 @@
-"""Stage `leaderboard`: evaluated rows -> MLflow runs, `leaderboard.{json,md,html}` and a table to read here."""
+"""Stage `leaderboard`: evaluated rows -> MLflow runs, `leaderboard.{json,csv,md,html}` and a table to read here."""
 
 import json
 import math
@@ -10,9 +10,12 @@ from typing import Any
 from cluster.storage import Manifest, RunDir
 from cluster.tracking import Tracker
 from jobs.config import PipelineConfig
-from jobs.evaluate import PANELS, ROWS
+from jobs.evaluate import ROWS
+from jobs.feature_planes import feature_planes
+from jobs.pictures import CONTACT_SHEET
 from jobs.progress import say
 from jobs.shard import shard_classes
+from pading.evaluate.board.board import read_board
 from pading.evaluate.leaderboard_pages import terminal_table, write_leaderboard
 from pading.segmenter.provenance import read_provenance
 
@@ -21,13 +24,14 @@ def publish(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, 
     """Write the leaderboard files into the run directory and one MLflow run per row; the tracker may be down."""
     evaluation = run_dir.artefact("evaluation")
     rows = json.loads((evaluation / ROWS).read_text())
-    shutil.copy(evaluation / PANELS, folder / PANELS)
-    write_leaderboard(run_dir.root, rows, notes=_notes(config, run_dir), panels=[folder / PANELS])
+    shutil.copy(evaluation / CONTACT_SHEET, folder / CONTACT_SHEET)
+    split, planes = shard_classes(run_dir).name, feature_planes(config, run_dir)
+    write_leaderboard(run_dir.root, read_board(evaluation, rows, split, _notes(config, run_dir), planes))
     say(terminal_table(rows))
     tracker = tracker_of(run_dir)
     identity = Manifest.read(evaluation)
     assert identity is not None
-    sent = [record_row(tracker, config, run_dir, identity.digest, row, evaluation / PANELS) for row in rows]
+    sent = [record_row(tracker, config, run_dir, identity.digest, row, evaluation / CONTACT_SHEET) for row in rows]
     missing = sum(run_id is None for run_id in sent)
     if missing:
         say(f"  MLflow at {tracker.uri} did not answer: {missing} rows wait in {tracker.spool}")

@@ -1,11 +1,11 @@
 """Pictures of a few val images: photo, ground truth, and what each method made of it."""
 
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 
 from cluster.filesystem import open_location
 from cluster.storage import RunDir
@@ -15,6 +15,7 @@ from jobs.fit import fitted_rows
 from jobs.shard import shard_classes, shard_files, shard_folder
 from pading.classes import ClassTable
 from pading.data.shards.rows import decode_row, read_rows
+from pading.evaluate.board.board import PANELS
 from pading.evaluate.inference import (
     InferenceConfig,
     PanopticMap,
@@ -24,23 +25,25 @@ from pading.evaluate.inference import (
     semantic_map,
     upsampled_masks,
 )
+from pading.evaluate.panel_files import write_panels
 from pading.evaluate.panels import PanelRow, draw_panel
 from pading.evaluate.predictions import ImagePrediction, read_predictions
 from pading.evaluate.scorer import Scorer, head_scorer
 from pading.splits.split import Task
 from pading.zeroshot.classifier import load_classifier
 
+CONTACT_SHEET = "panels.png"
 NUM_IMAGES = 6
 LOOKED_AT = 64  # the first val images, of which those with most unseen segments are shown
 
 
-def draw_pictures(config: PipelineConfig, run_dir: RunDir) -> Image.Image:
-    """Return one row per image and one column per method, each with its first seed."""
+def write_pictures(config: PipelineConfig, run_dir: RunDir, folder: Path) -> None:
+    """Write `panels.png`, a row per image and a column per method with its first seed, and its cells in `panels/`."""
     classes = shard_classes(run_dir)
     firsts = {row["method"]: row["folder"] for row in reversed(fitted_rows(run_dir))}
     methods = [method for method in config.fit.methods if method in firsts]
-    folder = run_dir.artefact("classifiers")
-    scorers = [head_scorer(method, load_classifier(folder / firsts[method]), config.inference) for method in methods]
+    fitted = run_dir.artefact("classifiers")
+    scorers = [head_scorer(method, load_classifier(fitted / firsts[method]), config.inference) for method in methods]
     predictions = list(islice((p for path in prediction_files(run_dir) for p in read_predictions(path)), LOOKED_AT))
     unseen = set(classes.unseen)
     chosen = sorted(predictions, key=lambda p: -sum(s.class_index in unseen for s in p.segments))[:NUM_IMAGES]
@@ -52,15 +55,16 @@ def draw_pictures(config: PipelineConfig, run_dir: RunDir) -> Image.Image:
             photos[row["image_id"]] = decode_row(row).image
         if len(photos) == len(wanted):
             break
-    rows = [
-        PanelRow(
+    rows = {
+        prediction.image_id: PanelRow(
             photo=photos[prediction.image_id],
             ground_truth=ground_truth_map(prediction, classes),
             predictions=tuple(map_of(prediction, scorer, classes, config.task) for scorer in scorers),
         )
         for prediction in chosen
-    ]
-    return draw_panel(rows, methods, classes)
+    }
+    draw_panel(list(rows.values()), methods, classes).save(folder / CONTACT_SHEET)
+    write_panels(folder / PANELS, rows, methods, classes)
 
 
 def map_of(prediction: ImagePrediction, scorer: Scorer, classes: ClassTable, task: Task) -> PanopticMap:

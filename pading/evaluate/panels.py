@@ -22,6 +22,7 @@ MUTED = (120, 126, 138)
 VOID_LUMINANCE = 0.35  # void pixels show the photo, grey and dark
 COLOUR_OPACITY = 0.62
 MARGIN_PX, HEADER_PX, LEGEND_PX = 14, 34, 30
+HEADINGS = ("photo", "ground truth")  # of the columns before the methods
 SMALLEST_LABELLED_SHARE = 0.006  # of the picture; the label of a smaller segment would hide it
 
 
@@ -42,12 +43,8 @@ def draw_panel(
     Raises:
         ValueError: if there is no row, or a row has another number of predictions than there are methods.
     """
-    if not rows:
-        raise ValueError("a panel needs at least one image")
-    for number, row in enumerate(rows):
-        if len(row.predictions) != len(methods):
-            raise ValueError(f"row {number} has {len(row.predictions)} predictions for {len(methods)} methods")
-    headings = ["photo", "ground truth", *methods]
+    require_complete(rows, methods)
+    headings = [*HEADINGS, *methods]
     heights = [round(cell_width_px * row.photo.shape[0] / row.photo.shape[1]) for row in rows]
     width = MARGIN_PX + len(headings) * (cell_width_px + MARGIN_PX)
     canvas = Image.new("RGB", (width, HEADER_PX + sum(heights) + MARGIN_PX * len(rows) + LEGEND_PX), BACKGROUND)
@@ -59,10 +56,7 @@ def draw_panel(
 
     top = HEADER_PX
     for row, height in zip(rows, heights, strict=True):
-        size = (cell_width_px, height)
-        photo = Image.fromarray(row.photo).resize(size, Image.Resampling.LANCZOS)
-        cells = [photo, *(draw_map(photo, part, classes) for part in (row.ground_truth, *row.predictions))]
-        for cell, left in zip(cells, lefts, strict=True):
+        for cell, left in zip(draw_cells(row, classes, cell_width_px), lefts, strict=True):
             canvas.paste(cell, (left, top))
         top += height + MARGIN_PX
     note = "* and a white outline: class unseen in training.   Dark grey: void."
@@ -70,6 +64,26 @@ def draw_panel(
         (MARGIN_PX, top + LEGEND_PX / 2 - MARGIN_PX / 2), note, fill=MUTED, font=ImageFont.load_default(13), anchor="lm"
     )
     return canvas
+
+
+def require_complete(rows: Sequence[PanelRow], methods: Sequence[str]) -> None:
+    """Refuse rows that cannot be drawn.
+
+    Raises:
+        ValueError: if there is no row, or a row has another number of predictions than there are methods.
+    """
+    if not rows:
+        raise ValueError("a panel needs at least one image")
+    for number, row in enumerate(rows):
+        if len(row.predictions) != len(methods):
+            raise ValueError(f"row {number} has {len(row.predictions)} predictions for {len(methods)} methods")
+
+
+def draw_cells(row: PanelRow, classes: ClassTable, width_px: int) -> list[Image.Image]:
+    """Return the photo at a width, then the truth and each method's map upon it."""
+    size = (width_px, round(width_px * row.photo.shape[0] / row.photo.shape[1]))
+    photo = Image.fromarray(row.photo).resize(size, Image.Resampling.LANCZOS)
+    return [photo, *(draw_map(photo, part, classes) for part in (row.ground_truth, *row.predictions))]
 
 
 def draw_map(photo: Image.Image, partition: PanopticMap, classes: ClassTable) -> Image.Image:
