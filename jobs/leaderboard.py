@@ -73,6 +73,6 @@ def _notes(config: PipelineConfig, run_dir: RunDir) -> list[str]:
     return [
         f"Segmenter started from {read_provenance(run_dir.artefact('segmenter')).line}.",
         f"Preset `{config.preset}`, split `{classes.name}`: {sizes}.",
-        "All values in percent, over the val images; mean +- standard deviation over seeds of generator and classifier "
+        "All values in percent, over the val images; mean ± standard deviation over seeds of generator and classifier "
         "on one frozen segmenter.",
     ]

@@ -15,7 +15,7 @@ from pading.evaluate.board.json_fields import REMEDY, field, objects, read_json
 from pading.evaluate.panels import HEADINGS, PanelRow, class_colour, draw_cells, require_complete
 
 INDEX = "panels.json"
-CELL_WIDTH_PX, QUALITY = 360, 82
+CELL_WIDTH_PX, FONT_PX, QUALITY = 360, 17, 82  # pages show them at about two thirds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def write_panels(folder: Path, rows: Mapping[int, PanelRow], methods: Sequence[s
     folder.mkdir(parents=True, exist_ok=True)
     images = []
     for image_id, row in rows.items():
-        for column, cell in enumerate(draw_cells(row, classes, CELL_WIDTH_PX)):
+        for column, cell in enumerate(draw_cells(row, classes, CELL_WIDTH_PX, FONT_PX)):
             cell.save(folder / _name(image_id, column), quality=QUALITY)
         images.append({"image_id": image_id, "classes": [int(index) for index in np.unique(row.ground_truth.classes)]})
     shown = [

@@ -8,9 +8,10 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pading.evaluate.board.labels import place_labels
 from pading.evaluate.svg import svg
 
-SIZE, MARGIN = 330, 16
+SIZE, MARGIN = 250, 14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,27 +64,29 @@ def draw_plane(planes: FeaturePlanes, generator: GeneratorOnPlane) -> str:
         across, up = (point[0] - left) / (right - left), (point[1] - low) / (high - low)
         return MARGIN + across * (SIZE - 2 * MARGIN), SIZE - MARGIN - up * (SIZE - 2 * MARGIN)
 
-    parts, names = [], []
+    parts, lines, named = [], [], []
     for label, one in enumerate(planes.classes):
         real = [place(point) for point in planes.real.of(label)]
         synthetic = [place(point) for point in generator.synthetic.of(label)]
         paint = html.escape(one.colour, quote=True)
-        title = f"<title>{html.escape(one.name)}</title>"
         dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in real)
-        crosses = "".join(f"M{x - 2.6:.1f} {y - 2.6:.1f}l5.2 5.2m-5.2 0l5.2 -5.2" for x, y in synthetic)
-        parts.append(
-            f"<g class=features stroke='{paint}'>{title}<path class=real d='{dots}' /><path d='{crosses}' /></g>"
-        )
+        crosses = "".join(f"M{x - 2.2:.1f} {y - 2.2:.1f}l4.4 4.4m-4.4 0l4.4 -4.4" for x, y in synthetic)
+        drawing = f"<path class=real d='{dots}' /><path d='{crosses}' />"
+        parts.append(f"<g class=features stroke='{paint}'><title>{html.escape(one.name)}</title>{drawing}</g>")
         if real and synthetic:
             (x1, y1), (x2, y2) = _middle(synthetic), _middle(real)
-            names.append(f"<line class=shift x1={x1:.1f} y1={y1:.1f} x2={x2:.1f} y2={y2:.1f} />")
-        if middle := real or synthetic:
-            x, y = _middle(middle)
-            x = min(max(x, 3.2 * len(one.name)), SIZE - 3.2 * len(one.name))
-            names.append(
-                f"<text class=halo x={x:.1f} y={max(y - 9, 12):.1f} text-anchor=middle>{html.escape(one.name)}</text>"
-            )
-    return svg(SIZE, SIZE, [*parts, *names], f"real and synthetic features of unseen classes, {generator.method}")
+            lines.append(f"<line class=shift x1={x1:.1f} y1={y1:.1f} x2={x2:.1f} y2={y2:.1f} />")
+        if real or synthetic:
+            named.append((_middle(real or synthetic), one.name))
+    middles, texts = [middle for middle, _ in named], [name for _, name in named]
+    places = place_labels(middles, texts, (0, 0, SIZE, SIZE), gap=12)
+    names = [
+        f"<text class=halo x={found[0]:.1f} y={found[1]:.1f} text-anchor={found[2]}>{html.escape(text)}</text>"
+        for text, found in zip(texts, places, strict=True)
+        if found is not None
+    ]
+    description = f"real and synthetic features of unseen classes, {generator.method}"
+    return svg(SIZE, SIZE, [*parts, *lines, *names], description)
 
 
 def _middle(points: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -35,9 +35,10 @@ def forest(task: str, comparisons: Sequence[PairedComparison], lines: Sequence[L
         ("number", "seen"),
     ]
     head = "".join(_head(at, kind, text) for at, (kind, text) in enumerate(heads))
+    rows = "".join(_row(one, marks, axis) for one in shown)
     return (
         "<div class='wide tall'><table class='sortable filtered forest'>"
-        f"<thead><tr>{head}</tr></thead>\n<tbody>{''.join(_row(one, marks, axis) for one in shown)}</tbody></table></div>"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
     )
 
 

@@ -98,7 +98,7 @@ def _features(planes: FeaturePlanes, marks: Marks) -> list[str]:
 
 
 def _plane(planes: FeaturePlanes, one: GeneratorOnPlane, marks: Marks) -> str:
-    caption = "" if one.own_nearest is None else f"{one.own_nearest:.0f} % nearest to the real mean of their own class"
+    caption = "" if one.own_nearest is None else f"{one.own_nearest:.0f} % of crosses are nearest to their own class"
     title = f"{chip(marks.mark(one.method, one.profile))}{html.escape(marks.label(one.method, one.profile))}"
     return f"<figure><h3>{title}</h3>{draw_plane(planes, one)}<figcaption>{caption}</figcaption></figure>"
 

@@ -13,7 +13,7 @@ def picture_grid(panels: Panels) -> str:
 
 def _image(image: PicturedImage, headings: tuple[str, ...]) -> str:
     cells = "".join(
-        f'<figure><img loading=lazy alt="{html.escape(f"image {image.image_id}: {heading}", quote=True)}" '
+        f'<figure><img decoding=async alt="{html.escape(f"image {image.image_id}: {heading}", quote=True)}" '
         f"src='data:image/webp;base64,{base64.b64encode(cell).decode()}'>"
         f"<figcaption>{html.escape(heading)}</figcaption></figure>"
         for heading, cell in zip(headings, image.cells, strict=True)

@@ -1,6 +1,7 @@
 """What a reader must know: how to read the page, what its columns mean, what the marks stand for."""
 
 import html
+import re
 from collections.abc import Sequence
 
 from pading.evaluate.leaderboard import AREA, LEAKY_NOTE, NAMES
@@ -34,7 +35,7 @@ QUALITIES = {
     "its most, in percent of the unit square: how good a method can be at every trade-off, not only the chosen one.",
 }
 PICTURES = (
-    "Those of the first images that hold most unseen things. Unseen classes have a white outline and a star; dark grey "
+    "Validation images with many unseen things. Unseen classes have a white outline and a star; dark grey "
     "is what a method left unnamed. Every method with its first seed."
 )
 FEATURES = (
@@ -58,10 +59,8 @@ def guide() -> str:
 
 def footer(notes: Sequence[str], is_leaky: bool, missing: Sequence[str]) -> list[str]:
     """Return what the scores were made with, what the marks mean, and which parts of the page are not there."""
-    lines = [f"<p>{html.escape(note)}</p>" for note in notes]
-    lines.append(
-        "<p>All values in percent. * marks an unseen class. Classes that no image holds are left out of means.</p>"
-    )
+    lines = [f"<p>{_marked_up(note)}</p>" for note in notes]
+    lines.append("<p>* marks an unseen class. Classes that no image holds are left out of means.</p>")
     if is_leaky:
         lines.append(f"<p class=warning>{LEAKY_NOTE}</p>")
     if missing:
@@ -70,3 +69,8 @@ def footer(notes: Sequence[str], is_leaky: bool, missing: Sequence[str]) -> list
         )
         lines.append(f"<p>{html.escape(text)}</p>")
     return ["<section id=notes><h2>Notes</h2>", *lines, "</section>"]
+
+
+def _marked_up(note: str) -> str:
+    """Return a note as HTML; what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(note))
