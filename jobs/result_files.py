@@ -63,7 +63,7 @@ class ResultFiles:
         panoptic = map_from(probabilities, masks, self.classes, self.task, self.scorer.inference)
         self.panoptic.append(self._write_panoptic(name, prediction.image_id, panoptic))
         if "semantic" in JUDGED[self.task]:
-            self._write_semantic(name, semantic_map(probabilities, masks))
+            self._write_semantic(name, semantic_map(probabilities, masks, self.classes, self.scorer.inference))
         if "instance" in JUDGED[self.task]:
             self.instances.extend(self._instances(prediction.image_id, probabilities, masks))
         draw_map(Image.fromarray(image), panoptic, self.classes).save(self.folder / f"{name}{OVERLAY_ENDING}")
@@ -99,7 +99,7 @@ class ResultFiles:
     def _instances(
         self, image_id: int, probabilities: Float[Tensor, "Q K+1"], masks: UpsampledMasks
     ) -> list[dict[str, Any]]:
-        found = instances(probabilities, masks, self.classes.is_thing, self.scorer.inference)
+        found = instances(probabilities, masks, self.classes, self.scorer.inference)
         codes = compress(masks.is_positive.numpy())  # once a query: several guesses may share its mask
         is_empty = ~masks.is_positive.flatten(1).any(dim=1).numpy()
         size = list(masks.is_positive.shape[1:])

@@ -57,7 +57,7 @@ def comparison(first: str, second: str, difference: float, spread: float = 1.0) 
         difference=difference,
         low=difference - spread,
         high=difference + spread,
-        probability_better=90.0,
+        probability_better=0.9,
         seeds_better=2,
         num_seeds=3,
     )

@@ -54,7 +54,7 @@ class Difference:
     difference: float
     low: float
     high: float
-    probability_better: float  # percent
+    probability_better: float  # share of sets of drawn images, from 0 to 1
     seeds_better: int
     num_seeds: int
 

@@ -97,7 +97,7 @@ def _row(one: PairedComparison, marks: Marks, axis: _Axis) -> str:
         f'<tr class={verdict(found)} data-lines="{names}">'
         f"<td>{_line(one.first, marks)}</td><td class=name>{_line(one.second, marks)}</td>{_difference(found)}"
         f"<td class=axis data-value='{found.difference:.6g}'>{whisker}</td>"
-        f"<td data-value='{found.probability_better:.6g}'>{found.probability_better:.0f} %</td>"
+        f"<td data-value='{found.probability_better:.6g}'>{100 * found.probability_better:.0f} %</td>"
         f"<td data-value='{found.seeds_better}'>{found.seeds_better} of {found.num_seeds}</td>{others}</tr>"
     )
 

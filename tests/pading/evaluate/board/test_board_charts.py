@@ -157,7 +157,7 @@ def test_the_forest_follows_the_order_of_the_lines_and_leaves_out_other_tasks():
     rows = table.split("<tbody>")[1].split("</tr>")
     assert [row.split("class=")[1].split()[0] for row in rows[:2]] == ["unclear", "worse"]
     assert 'data-lines="gmmn (best)&#10;pading (best)"' in rows[0]
-    assert "<td data-value='90'>90 %</td><td data-value='2'>2 of 3</td>" in rows[0]
+    assert "<td data-value='0.9'>90 %</td><td data-value='2'>2 of 3</td>" in rows[0]
     assert forest("semantic", pairs, LINES, MARKS) == forest("panoptic", [], LINES, MARKS) == ""
 
 

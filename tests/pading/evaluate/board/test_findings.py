@@ -10,7 +10,7 @@ from pading.evaluate.board.findings import read_class_scores, read_comparisons, 
 
 LINE = {"task": "panoptic", "method": "gmmn", "profile": "best"}
 CURVE = {**LINE, "seed": 0, "quality": "pq", "seen_penalty": [0, 1], "seen": [60, 0], "unseen": [30, 40], "ausuc": 20.0}
-NUMBERS = {"difference": 1.5, "low": 0.5, "high": 2.5, "probability_better": 99, "seeds_better": 2, "num_seeds": 3}
+NUMBERS = {"difference": 1.5, "low": 0.5, "high": 2.5, "probability_better": 0.99, "seeds_better": 2, "num_seeds": 3}
 NOTHING = {**NUMBERS, "difference": None}
 PAIR = {
     "task": "panoptic",
