@@ -51,7 +51,7 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of a table; `scores` has every one of COLUMNS."""
+    """One line of a table; `scores` has every one of COLUMNS, and whatever else a row of its task has."""
 
     method: str
     profile: str
@@ -165,13 +165,14 @@ def _lines(rows: Sequence[dict[str, Any]], sort_column: str) -> list[Line]:
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["method"], row["profile"]), []).append(row)
+    columns = dict.fromkeys([*COLUMNS, *(metric for row in rows for metric in row["metrics"])])
     means = {
-        key: {column: _mean_and_deviation([row["metrics"].get(column) for row in group]) for column in COLUMNS}
+        key: {column: _mean_and_deviation([row["metrics"].get(column) for row in group]) for column in columns}
         for key, group in groups.items()
     }
     best = {
         column: max((mean[column][0] for mean in means.values() if math.isfinite(mean[column][0])), default=math.nan)
-        for column in COLUMNS
+        for column in columns
     }
     lines = []
     for (method, profile), group in groups.items():

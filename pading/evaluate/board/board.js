@@ -65,7 +65,7 @@ function choice(label, names) {
 
 function makeFilters(place) {
   const rows = all("table.filtered tbody tr");
-  const lines = all("table.filtered tbody tr[data-line]");
+  const lines = all("table.scores tbody tr[data-line]");
   const marks = all("svg [data-line]");
   const parts = lines.map((row) => lineParts(row.dataset.line));
   const text = element("input", { type: "search", placeholder: "filter rows" });

@@ -2,31 +2,42 @@
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pading.evaluate.board.marks import Marks, chip, line_key
-from pading.evaluate.leaderboard import AREA, NAMES, Line, Score, marked_name, shown_columns
+from pading.evaluate.leaderboard import AREA, NAMES, SIDES, Line, Score, marked_name, shown_columns
 from pading.evaluate.published import PublishedRow
 
 SIDE_NAMES = {"seen": "seen", "unseen": "unseen", "hm": "HM", AREA: "AUSUC"}
+# Prefix of a metric, and what it means.
+VIEWS = {
+    "zsi": "unseen classes alone",
+    "things": "things",
+    "stuff": "stuff",
+    "zero": "absent classes as 0",
+}
 
 
 def score_table(task: str, lines: Sequence[Line], marks: Marks) -> str:
     """Return the lines in the order given; the script of the page lets columns be sorted and rows be filtered."""
-    columns = shown_columns(task, lines)
-    spans: dict[str, int] = {}
-    for column in columns:
-        quality = column.split("/")[0]
-        spans[quality] = spans.get(quality, 0) + 1
-    first = [_head(name, at, kind) for at, (name, kind) in enumerate(_IDENTITY)]
-    above = [f"<th colspan={width} scope=colgroup class=span>{NAMES[quality]}</th>" for quality, width in spans.items()]
-    below = [_head(_side(column), at, "number", column) for at, column in enumerate(columns, start=len(_IDENTITY))]
-    head = f"<tr>{''.join(first)}{''.join(above)}</tr><tr>{''.join(below)}</tr>"
-    rows = "\n".join(_row(line, columns, marks) for line in lines)
-    return (
-        f"<div class=wide><table class='sortable filtered' data-task='{html.escape(task, quote=True)}'>"
-        f"<thead>{head}</thead>\n<tbody>{rows}</tbody></table></div>"
-    )
+    groups: dict[str, list[str]] = {}
+    for column in shown_columns(task, lines):
+        groups.setdefault(NAMES[column.split("/")[0]], []).append(column)
+    return _table("sortable filtered scores", task, lines, groups, marks)
+
+
+def views_table(task: str, quality: str, lines: Sequence[Line], marks: Marks) -> str:
+    """Return the quality that a task is judged by under the other protocols; empty if none was measured."""
+    groups = {
+        title: [
+            column
+            for column in (f"{view}/{quality}/{side}" for side in SIDES)
+            if any(column in line.scores and math.isfinite(line.scores[column].mean) for line in lines)
+        ]
+        for view, title in VIEWS.items()
+    }
+    shown = {title: columns for title, columns in groups.items() if columns}
+    return _table("sortable filtered", task, lines, shown, marks) if shown else ""
 
 
 def published_table(rows: Sequence[PublishedRow], quality: str) -> str:
@@ -65,8 +76,24 @@ def _head(name: str, at: int, kind: str, column: str = "") -> str:
     return f"<th scope=col{rows} data-column={at} data-kind={kind}{spoken}>{html.escape(name)}</th>"
 
 
-def _side(column: str) -> str:
-    return SIDE_NAMES[column.split("/")[1]]
+def _table(kind: str, task: str, lines: Sequence[Line], groups: Mapping[str, Sequence[str]], marks: Marks) -> str:
+    """Return a table of lines whose columns stand in groups with headings of their own."""
+    columns = [column for group in groups.values() for column in group]
+    first = [_head(name, at, kind) for at, (name, kind) in enumerate(_IDENTITY)]
+    above = [
+        f"<th colspan={len(group)} scope=colgroup class=span>{html.escape(title)}</th>"
+        for title, group in groups.items()
+    ]
+    below = [
+        _head(SIDE_NAMES[column.rsplit("/", 1)[1]], at, "number", column)
+        for at, column in enumerate(columns, start=len(_IDENTITY))
+    ]
+    head = f"<tr>{''.join(first)}{''.join(above)}</tr><tr>{''.join(below)}</tr>"
+    rows = "\n".join(_row(line, columns, marks) for line in lines)
+    return (
+        f"<div class=wide><table class='{kind}' data-task='{html.escape(task, quote=True)}'>"
+        f"<thead>{head}</thead>\n<tbody>{rows}</tbody></table></div>"
+    )
 
 
 def _row(line: Line, columns: Sequence[str], marks: Marks) -> str:

@@ -8,7 +8,7 @@ from pading.evaluate.board.class_tables import class_values, compared_bars, ever
 from pading.evaluate.board.forest import forest
 from pading.evaluate.board.marks import Marks
 from pading.evaluate.board.scatter import published_scatter, scatter
-from pading.evaluate.board.score_table import published_table, score_table
+from pading.evaluate.board.score_table import published_table, score_table, views_table
 from pading.evaluate.board.tradeoff import tradeoff
 from pading.evaluate.leaderboard import NAMES, SORT_COLUMNS, Line
 from pading.evaluate.published import published_beside
@@ -35,6 +35,7 @@ def task_section(task: str, lines: Sequence[Line], board: Board, marks: Marks) -
         f"<div class=charts>{''.join(charts)}</div>",
         _comparisons(task, quality, lines, board, marks),
         _classes(task, quality, lines, board, marks),
+        _views(task, quality, lines, marks),
         _published(task, quality, board.split),
         "</section>",
     ]
@@ -82,6 +83,17 @@ def _classes(task: str, quality: str, lines: Sequence[Line], board: Board, marks
         f"and marked *.</p>{compared_bars(task, classes, values)}"
         f"<details><summary>Every method and class</summary>{every_class(classes, values, lines, marks)}</details>"
     )
+
+
+def _views(task: str, quality: str, lines: Sequence[Line], marks: Marks) -> str:
+    table = views_table(task, quality, lines, marks)
+    text = (
+        f"{NAMES[quality]} measured otherwise. Unseen classes alone: nothing seen may be predicted, and only unseen "
+        "classes are judged (plain zero-shot). Things and stuff: means over these classes only. Absent classes as 0: a "
+        "class that no image holds and no method names counts as 0, as in the released evaluation of PADing."
+    )
+    title = "<summary>Other protocols</summary>"
+    return f"<details>{title}<p class=caption>{text}</p>{table}</details>" if table else ""
 
 
 def _published(task: str, quality: str, split: str) -> str:

@@ -15,7 +15,7 @@ from tests.boards import score_rows, whole_board
 from tests.browser import CHROMIUM, Browser, chromium
 
 PAGE = board_page(whole_board())
-ROWS = "table.filtered[data-task=panoptic] tbody tr"
+ROWS = "table.scores[data-task=panoptic] tbody tr"
 METHODS = (
     f"[...document.querySelectorAll('{ROWS}')].map(row => row.cells[0].textContent + ' ' + row.cells[1].textContent)"
 )
@@ -44,7 +44,7 @@ def browser(started: tuple[Browser, Path]) -> Browser:
 
 
 def head(column: int) -> str:
-    return f"document.querySelector('table.filtered[data-task=panoptic] th[data-column=\"{column}\"]')"
+    return f"document.querySelector('table.scores[data-task=panoptic] th[data-column=\"{column}\"]')"
 
 
 def choose(select: str, value: str) -> str:
