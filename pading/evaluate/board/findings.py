@@ -140,6 +140,9 @@ def _comparison(path: Path, where: str, entry: dict[str, Any]) -> PairedComparis
         values = [number(path, where, found, name) for name in names]
         if None not in values:
             difference, low, high, probability = (value for value in values if value is not None)
+            if not 0 <= probability <= 1:
+                what = f"{where}, {group!r}: 'probability_better' is {probability:g}, not from 0 to 1"
+                raise DataError(str(path), what, REMEDY)
             groups[group] = Difference(
                 difference=difference,
                 low=low,

@@ -88,6 +88,12 @@ def test_a_comparison_leaves_out_groups_without_a_value(tmp_path: Path):
         (read_class_scores, "per_class.json", {**TABLE, "classes": TABLE["classes"][:1]}, "2 values of 'pq' for 1 cl"),
         (read_class_scores, "per_class.json", {**TABLE, "classes": [{"name": "a"}] * 2}, "'is_seen' is missing"),
         (read_comparisons, "comparisons.json", [{**PAIR, "first": "gmmn"}], "comparison 0: 'first' is 'gmmn'"),
+        (
+            read_comparisons,
+            "comparisons.json",
+            [{**PAIR, "hm": {**NUMBERS, "probability_better": 99}}],
+            "is 99, not from",
+        ),
         (read_comparisons, "comparisons.json", [{**PAIR, "hm": {}}], "'difference' is None, expected a number"),
         (read_comparisons, "comparisons.json", [{**PAIR, "hm": {**NUMBERS, "num_seeds": 1.5}}], "'num_seeds' is 1.5"),
     ],
