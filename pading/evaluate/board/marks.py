@@ -52,8 +52,8 @@ class Marks:
         )
 
     def label(self, method: str, profile: str) -> str:
-        """Return what stands beside a mark: the profile only where there are several."""
-        return f"{method} · {profile}" if len(self.profiles) > 1 else method
+        """Return what stands beside a mark: the profile only where it is not the first."""
+        return method if profile in self.profiles[:1] else f"{method} · {profile}"
 
 
 def variables(dark: bool) -> str:

@@ -21,7 +21,7 @@ TITLE = "Leaderboard"
 def board_page(board: Board) -> str:
     """Return the page."""
     by_task = tables(board.rows)
-    marks = Marks.of((line.method, line.profile) for lines in by_task.values() for line in lines)
+    marks = Marks.of((row["method"], row["profile"]) for row in board.rows)
     links = {task: task for task in by_task}
     links |= {"pictures": "pictures"} if board.panels else {}
     links |= {"features": "features"} if board.planes else {}

@@ -33,8 +33,9 @@ def test_a_method_keeps_its_colour_and_a_profile_its_shape():
     assert (calibrated.paint, calibrated.is_hollow, best.is_hollow) == (best.paint, True, False)
 
 
-def test_the_profile_is_named_only_where_there_are_several():
+def test_the_profile_is_named_only_where_it_is_not_the_first():
     assert MARKS.label("pading", "paper") == "pading · paper"
+    assert MARKS.label("pading", "best") == "pading"
     assert Marks.of([("pading", "paper")]).label("pading", "paper") == "pading"
 
 
@@ -141,7 +142,7 @@ def test_the_mark_of_a_curve_is_where_the_penalty_is_nearest_to_none():
     marks = [(float(part.attrib["cx"]), float(part.attrib["cy"])) for part in tree.iter("circle")]
     assert marks == [pytest.approx((x, y), abs=0.06)] * 2
     texts = [part.text for part in tree.iter("title")]
-    assert "gmmn · best 25.0" in texts
+    assert "gmmn 25.0" in texts
     assert not any("nan" in text for text in texts)
     assert tradeoff("panoptic", "pq", [], MARKS) == ""
 
