@@ -15,7 +15,7 @@ from cluster.storage import RunDir, write_json
 from jobs.config import PipelineConfig, calibrated_inference, scored_tasks
 from jobs.constants import choose_constants, described
 from jobs.fit import fitted_rows
-from jobs.pictures import draw_pictures
+from jobs.pictures import write_pictures
 from jobs.progress import Progress
 from jobs.row_inputs import read_row_inputs, sources_of
 from jobs.rows import CALIBRATED, ScoredRow
@@ -34,7 +34,7 @@ from pading.randomness import derive_seed
 from pading.segmenter.provenance import read_provenance
 from pading.splits.split import Task
 
-ROWS, PANELS = "rows.json", "panels.png"
+ROWS = "rows.json"
 CURVES, PER_CLASS, COMPARISONS, SCORES = "curves.json", "per_class.json", "comparisons.json", "scores"
 CONSTANTS = "constants.json"
 WORK = "evaluate"
@@ -88,7 +88,7 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
         write_json(folder / CONSTANTS, described(grids))
         (folder / CONSTANTS).with_suffix(".md").write_text(grid_markdown(grids), encoding="utf-8")
         (folder / CONSTANTS).with_suffix(".html").write_text(grid_page(grids), encoding="utf-8")
-    draw_pictures(config, run_dir, sources, inputs).save(folder / PANELS)
+    write_pictures(config, run_dir, sources, inputs, folder)
     return {"rows": len(by_task), "images": len(scored.image_ids)}
 
 

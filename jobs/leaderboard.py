@@ -1,4 +1,4 @@
-"""Stage `leaderboard`: evaluated rows -> MLflow runs, `leaderboard.{json,md,html}` and a table to read here."""
+"""Stage `leaderboard`: evaluated rows -> MLflow runs, `leaderboard.{json,csv,md,html}` and a table to read here."""
 
 import json
 import shutil
@@ -7,11 +7,14 @@ from typing import Any
 
 from cluster.storage import RunDir
 from jobs.config import PipelineConfig
-from jobs.evaluate import PANELS, ROWS
+from jobs.evaluate import ROWS
+from jobs.feature_planes import feature_planes
+from jobs.pictures import CONTACT_SHEET
 from jobs.progress import say
 from jobs.row_records import leaderboard_records
 from jobs.shard import shard_classes
 from jobs.tracker import send_all, tracker_of
+from pading.evaluate.board.board import read_board
 from pading.evaluate.leaderboard_pages import terminal_table, write_leaderboard
 from pading.segmenter.provenance import read_provenance
 
@@ -25,8 +28,9 @@ def publish(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, 
     """
     evaluation = run_dir.artefact("evaluation")
     rows = json.loads((evaluation / ROWS).read_text())
-    shutil.copy(evaluation / PANELS, folder / PANELS)
-    write_leaderboard(run_dir.root, rows, notes=_notes(config, run_dir), panels=[folder / PANELS])
+    shutil.copy(evaluation / CONTACT_SHEET, folder / CONTACT_SHEET)
+    split, planes = shard_classes(run_dir).name, feature_planes(config, run_dir)
+    write_leaderboard(run_dir.root, read_board(evaluation, rows, split, _notes(config, run_dir), planes))
     say(terminal_table(rows))
     tracker = tracker_of(run_dir)
     missing = send_all(tracker, leaderboard_records(config, run_dir), run_dir)
@@ -39,6 +43,6 @@ def _notes(config: PipelineConfig, run_dir: RunDir) -> list[str]:
     return [
         f"Segmenter started from {read_provenance(run_dir.artefact('segmenter')).line}.",
         f"Preset `{config.preset}`, split `{classes.name}`: {sizes}.",
-        "All values in percent, over the val images; mean +- standard deviation over seeds of generator and classifier "
+        "All values in percent, over the val images; mean ± standard deviation over seeds of generator and classifier "
         "on one frozen segmenter.",
     ]

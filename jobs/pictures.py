@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 
 from cluster.filesystem import open_location
 from cluster.storage import RunDir
@@ -17,6 +17,7 @@ from jobs.rows import RowInputs, ScoredRow, scorer_of
 from jobs.shard import shard_classes, shard_files, shard_folder
 from pading.classes import ClassTable
 from pading.data.shards.rows import decode_row, read_rows
+from pading.evaluate.board.board import PANELS
 from pading.evaluate.inference import (
     InferenceConfig,
     PanopticMap,
@@ -26,19 +27,24 @@ from pading.evaluate.inference import (
     semantic_map,
     upsampled_masks,
 )
+from pading.evaluate.panel_files import write_panels
 from pading.evaluate.panels import PanelRow, draw_panel
 from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.scorer import Scorer
 from pading.splits.split import Task
 
+CONTACT_SHEET = "panels.png"
 NUM_IMAGES = 6
 LOOKED_AT = 64  # the first val images, of which those with most unseen segments are shown
 
 
-def draw_pictures(
-    config: PipelineConfig, run_dir: RunDir, sources: Sequence[ScoredRow], inputs: RowInputs
-) -> Image.Image:
-    """Return one row per image and one column per method, each with its first seed; `sources` are the fitted rows'."""
+def write_pictures(
+    config: PipelineConfig, run_dir: RunDir, sources: Sequence[ScoredRow], inputs: RowInputs, folder: Path
+) -> None:
+    """Write `panels.png`, a row per image and a column per method with its first seed, and its cells in `panels/`.
+
+    `sources` are those of the fitted rows.
+    """
     classes = shard_classes(run_dir)
     rows_and_sources = zip(fitted_rows(run_dir), sources, strict=True)
     firsts = {row["method"]: source for row, source in reversed(list(rows_and_sources))}
@@ -55,15 +61,16 @@ def draw_pictures(
             photos[row["image_id"]] = decode_row(row).image
         if len(photos) == len(wanted):
             break
-    rows = [
-        PanelRow(
+    rows = {
+        prediction.image_id: PanelRow(
             photo=photos[prediction.image_id],
             ground_truth=ground_truth_map(prediction, classes),
             predictions=tuple(map_of(prediction, scorer, classes, config.task) for scorer in scorers),
         )
         for prediction in chosen
-    ]
-    return draw_panel(rows, methods, classes)
+    }
+    draw_panel(list(rows.values()), methods, classes).save(folder / CONTACT_SHEET)
+    write_panels(folder / PANELS, rows, methods, classes)
 
 
 def map_of(prediction: ImagePrediction, scorer: Scorer, classes: ClassTable, task: Task) -> PanopticMap:

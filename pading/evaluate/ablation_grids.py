@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pading.evaluate.bootstrap import GROUPS
+from pading.evaluate.leaderboard import NAMES
 
 Kind = Literal["", "best", "published", "failed"]
 GROUP_TITLES = {"seen": "seen", "unseen": "unseen", "hm": "harmonic mean"}
 PUBLISHED_TITLE = "published, COCO"
-NAMES = {"pq": "PQ", "sq": "SQ", "rq": "RQ", "miou": "mIoU", "ap50": "AP50", "recall100": "Recall@100"}
 NOTHING = "-"
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pading.evaluate.ablation_grids import NAMES, PUBLISHED_TITLE, Cell, Grid, failures, grids, signed, summary_grid
+from pading.evaluate.ablation_grids import PUBLISHED_TITLE, Cell, Grid, failures, grids, signed, summary_grid
 from pading.evaluate.bootstrap import GROUPS
 from pading.evaluate.charts import STYLE as CHART_STYLE
 from pading.evaluate.charts import Difference, Point, curve_panel, forest_chart
-from pading.evaluate.leaderboard import LEAKY_NOTE, write_whole
+from pading.evaluate.leaderboard import LEAKY_NOTE, NAMES, write_whole
 from pading.evaluate.page import document
 
 PAGES = ("ablation.json", "ablation.md", "ablation.html")

@@ -1,9 +1,10 @@
 """Charts as SVG text for a page: colours are the page's variables, so that they are right in light and in dark."""
 
 import html
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from pading.evaluate.svg import path, scale, svg
 
 PANEL_WIDTH, PANEL_HEIGHT = 330, 210
 LEFT, RIGHT, TOP, BOTTOM = 42, 12, 26, 38
@@ -51,7 +52,7 @@ def curve_panel(title: str, axis: str, points: Sequence[Point], *, colour: str, 
     """
     known = [point for point in points if point.value is not None]
     reach = [bound for point in known for bound in _reach(point)]
-    low, high, ticks = _scale(min(reach, default=0.0), max(reach, default=1.0))
+    low, high, ticks = scale(min(reach, default=0.0), max(reach, default=1.0))
     step = (PANEL_WIDTH - LEFT - RIGHT) / max(len(points), 1)
     place = {point.label: LEFT + (number + 0.5) * step for number, point in enumerate(points)}
 
@@ -74,22 +75,24 @@ def curve_panel(title: str, axis: str, points: Sequence[Point], *, colour: str, 
     edge = [(place[point.label], height(point.high)) for point in known if point.high is not None]
     edge += [(place[point.label], height(point.low)) for point in reversed(known) if point.low is not None]
     if len(edge) > 2:
-        parts.append(f"<polygon points='{_path(edge)}' fill='{paint}' opacity=.14 />")
+        parts.append(f"<polygon points='{path(edge)}' fill='{paint}' opacity=.14 />")
     dots = [(place[point.label], height(point.value)) for point in known if point.value is not None]
-    parts.append(f"<polyline points='{_path(dots)}' fill=none stroke='{paint}' stroke-width=1.6 />")
+    parts.append(f"<polyline points='{path(dots)}' fill=none stroke='{paint}' stroke-width=1.6 />")
     for point, (x, y) in zip(known, dots, strict=True):
         if point.value is not None and point.deviation is not None:
             top, foot = height(point.value + point.deviation), height(point.value - point.deviation)
             parts.append(f"<line x1={x:.1f} x2={x:.1f} y1={top:.1f} y2={foot:.1f} stroke='{paint}' />")
-        parts.append(f"<circle cx={x:.1f} cy={y:.1f} r=3 fill='{paint}'><title>{point.label}</title></circle>")
-    return _svg(PANEL_WIDTH, PANEL_HEIGHT, parts, f"{title} by {axis}")
+        parts.append(
+            f"<circle cx={x:.1f} cy={y:.1f} r=3 fill='{paint}'><title>{html.escape(point.label)}</title></circle>"
+        )
+    return svg(PANEL_WIDTH, PANEL_HEIGHT, parts, f"{title} by {axis}")
 
 
 def forest_chart(title: str, differences: Sequence[Difference]) -> str:
     """Return one line a difference: a dot, its interval, and its text; the upright line is no difference."""
     low = min([0.0, *(one.low for one in differences)])
     high = max([0.0, *(one.high for one in differences)])
-    low, high, ticks = _scale(low, high)
+    low, high, ticks = scale(low, high)
     bottom = TOP + ROW_HEIGHT * len(differences)
 
     def across(value: float) -> float:
@@ -112,7 +115,7 @@ def forest_chart(title: str, differences: Sequence[Difference]) -> str:
             f"<circle cx={across(one.value):.1f} cy={y} r=4 fill='{paint}' />",
             f"<text class=faint x={FOREST_WIDTH} y={y} dy=4 text-anchor=end>{html.escape(one.text)}</text>",
         ]
-    return _svg(FOREST_WIDTH, bottom + 22, parts, title)
+    return svg(FOREST_WIDTH, bottom + 22, parts, title)
 
 
 def _reach(point: Point) -> list[float]:
@@ -121,24 +124,5 @@ def _reach(point: Point) -> list[float]:
     return [bound for bound in bounds if bound is not None]
 
 
-def _scale(low: float, high: float) -> tuple[float, float, list[float]]:
-    """Return round bounds that hold a range, and four to eight round ticks from one to the other."""
-    span = high - low if high > low else max(abs(high), 1.0)
-    power = 10.0 ** math.floor(math.log10(span / 4))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= span / 6)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    last = max(last, first + 1)
-    return first * step, last * step, [round(number * step, 10) for number in range(first, last + 1)]
-
-
 def _signed(tick: float) -> str:
     return f"{tick:+g}".replace("-", "\N{MINUS SIGN}") if tick else "0"
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-
-
-def _svg(width: int, height: int, parts: Sequence[str], description: str) -> str:
-    label = html.escape(description, quote=True)
-    return f'<svg viewBox="0 0 {width} {height}" width={width} role=img aria-label="{label}">{"".join(parts)}</svg>'

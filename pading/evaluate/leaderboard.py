@@ -1,7 +1,7 @@
-"""The leaderboard of a run: rows (one per task, method, profile and seed) as JSON, Markdown, HTML and terminal text.
+"""The leaderboard of a run: rows (one per task, method, profile and seed) and the lines of its tables.
 
 A table line is one (method, profile): mean and standard deviation over seeds, sorted by the harmonic mean of its
-task: PQ, mIoU or AP50. Metrics are in percent. `leaderboard_pages.py` writes the files.
+task: PQ, mIoU or AP50. Metrics are in percent. `leaderboard_pages.py` writes the files, `board/` is the HTML page.
 """
 
 import json
@@ -15,9 +15,12 @@ from typing import Any
 
 SIDES = ("seen", "unseen", "hm")
 QUALITIES = ("pq", "sq", "rq", "miou", "ap50", "recall100")
-COLUMNS = tuple(f"{quality}/{side}" for quality in QUALITIES for side in SIDES)
+NAMES = {"pq": "PQ", "sq": "SQ", "rq": "RQ", "miou": "mIoU", "ap50": "AP50", "recall100": "Recall@100"}
+AREA = "ausuc"  # under the curve of unseen over seen quality, as a penalty on seen classes grows
+COLUMNS = tuple(f"{quality}/{side}" for quality in QUALITIES for side in (*SIDES, AREA))
 SORT_COLUMNS = {"panoptic": "pq/hm", "semantic": "miou/hm", "instance": "ap50/hm"}
 TASK_QUALITIES = {"panoptic": ("pq", "sq", "rq"), "semantic": ("miou",), "instance": ("ap50", "recall100")}
+IDENTITY = ("task", "method", "profile", "seed")
 _ROW_FIELDS: dict[str, type] = {"task": str, "method": str, "profile": str, "seed": int, "metrics": dict}
 _OPTIONAL_FIELDS: dict[str, type] = {"intervals": dict, "leaky": bool}
 LEAKY_MARK = "†"
@@ -29,22 +32,37 @@ LEAKY_NOTE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One cell of a table: a metric over the seeds; NaN where no seed has it, deviation 0 for a single seed."""
+    """One cell of a table: a metric over the seeds; NaN where no seed has it, deviation 0 for a single seed.
+
+    The bounds are the means of the seeds' own 95 % intervals over images; NaN unless every seed has one.
+    """
 
     mean: float
     deviation: float
+    low: float
+    high: float
     is_best: bool
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether both bounds are known."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of a table."""
+    """One line of a table; `scores` has every one of COLUMNS, and whatever else a row of its task has."""
 
     method: str
     profile: str
     num_seeds: int
     is_leaky: bool  # in any of its seeds
     scores: dict[str, Score]
+
+    @property
+    def key(self) -> str:
+        """Names the line within its task."""
+        return f"{self.method} ({self.profile})"
 
 
 def check_rows(rows: Sequence[Any], source: str = "leaderboard") -> list[dict[str, Any]]:
@@ -72,11 +90,26 @@ def check_rows(rows: Sequence[Any], source: str = "leaderboard") -> list[dict[st
         for metric, value in row["metrics"].items():
             if type(value) not in (int, float, type(None)):
                 raise ValueError(f"{where}, field 'metrics.{metric}': expected a number or null, found {value!r}")
-    identities = [tuple(row[field] for field in ("task", "method", "profile", "seed")) for row in rows]
+        for metric, bounds in row.get("intervals", {}).items():
+            if not _is_interval(bounds):
+                raise ValueError(f"{where}, field 'intervals.{metric}': expected [low, high], found {bounds!r}")
+    identities = [tuple(row[field] for field in IDENTITY) for row in rows]
     for index, identity in enumerate(identities):
         if identity in identities[:index]:
             raise ValueError(f"{source}, row {index}, field 'seed': {identity} occurs twice; keep one of them")
-    return [{**row, "metrics": {key: _finite(value) for key, value in row["metrics"].items()}} for row in rows]
+    return [_strict(row) for row in rows]
+
+
+def _is_interval(bounds: Any) -> bool:
+    kinds = (int, float, type(None))
+    return isinstance(bounds, list | tuple) and len(bounds) == 2 and all(type(bound) in kinds for bound in bounds)
+
+
+def _strict(row: dict[str, Any]) -> dict[str, Any]:
+    copied = {**row, "metrics": {key: _finite(value) for key, value in row["metrics"].items()}}
+    if "intervals" in row:
+        copied["intervals"] = {key: [_finite(bound) for bound in pair] for key, pair in row["intervals"].items()}
+    return copied
 
 
 def _finite(value: float | None) -> float | None:
@@ -124,37 +157,39 @@ def shown_columns(task: str, lines: Sequence[Line]) -> list[str]:
 
     Rows of the panoptic task also have the metrics of the others, which have tables of their own.
     """
-    of_task = [f"{quality}/{side}" for quality in TASK_QUALITIES.get(task, QUALITIES) for side in SIDES]
+    of_task = [f"{quality}/{side}" for quality in TASK_QUALITIES.get(task, QUALITIES) for side in (*SIDES, AREA)]
     return [column for column in of_task if any(math.isfinite(line.scores[column].mean) for line in lines)]
 
 
 def _lines(rows: Sequence[dict[str, Any]], sort_column: str) -> list[Line]:
-    groups: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["method"], row["profile"]), []).append(row["metrics"])
-    leaky = {(row["method"], row["profile"]) for row in rows if row.get("leaky", False)}
+        groups.setdefault((row["method"], row["profile"]), []).append(row)
+    columns = dict.fromkeys([*COLUMNS, *(metric for row in rows for metric in row["metrics"])])
     means = {
-        key: {column: _mean_and_deviation([metrics.get(column) for metrics in group]) for column in COLUMNS}
+        key: {column: _mean_and_deviation([row["metrics"].get(column) for row in group]) for column in columns}
         for key, group in groups.items()
     }
     best = {
         column: max((mean[column][0] for mean in means.values() if math.isfinite(mean[column][0])), default=math.nan)
-        for column in COLUMNS
+        for column in columns
     }
-    lines = [
-        Line(
-            method=method,
-            profile=profile,
-            num_seeds=len(groups[method, profile]),
-            is_leaky=(method, profile) in leaky,
-            scores={
-                column: Score(mean=mean, deviation=deviation, is_best=mean == best[column])
-                for column, (mean, deviation) in scores.items()
-            },
-        )
-        for (method, profile), scores in means.items()
-    ]
+    lines = []
+    for (method, profile), group in groups.items():
+        scores = {}
+        for column, (mean, deviation) in means[method, profile].items():
+            low, high = _mean_interval(group, column)
+            scores[column] = Score(mean=mean, deviation=deviation, low=low, high=high, is_best=mean == best[column])
+        is_leaky = any(row.get("leaky", False) for row in group)
+        lines.append(Line(method=method, profile=profile, num_seeds=len(group), is_leaky=is_leaky, scores=scores))
     return sorted(lines, key=lambda line: _rank(line, sort_column))
+
+
+def _mean_interval(group: Sequence[dict[str, Any]], column: str) -> tuple[float, float]:
+    bounds = [row.get("intervals", {}).get(column, (None, None)) for row in group]
+    if any(bound is None for pair in bounds for bound in pair):
+        return math.nan, math.nan
+    return statistics.fmean(low for low, _ in bounds), statistics.fmean(high for _, high in bounds)
 
 
 def _rank(line: Line, sort_column: str) -> tuple[float, str, str]:

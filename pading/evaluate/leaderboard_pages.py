@@ -1,15 +1,19 @@
-"""Leaderboard pages: the tables of `leaderboard.py` as Markdown, as a self-contained HTML page and for the terminal."""
+"""The files of a leaderboard: the tables of `leaderboard.py` as JSON, CSV, Markdown and HTML, and for the terminal."""
 
-import base64
-import html
+import csv
+import io
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pading.evaluate.board.board import Board
+from pading.evaluate.board.page import board_page
 from pading.evaluate.leaderboard import (
     COLUMNS,
+    IDENTITY,
     Line,
     Score,
     check_rows,
@@ -19,7 +23,6 @@ from pading.evaluate.leaderboard import (
     tables,
     write_whole,
 )
-from pading.evaluate.page import document
 
 TERMINAL_COLUMNS = {
     "panoptic": ("pq/seen", "pq/unseen", "pq/hm", "sq/hm", "rq/hm"),
@@ -27,28 +30,44 @@ TERMINAL_COLUMNS = {
     "instance": ("ap50/seen", "ap50/unseen", "ap50/hm", "recall100/hm"),
 }
 
-_STYLE = """
-th:nth-child(2), td:nth-child(2) { text-align: left; }
-img { max-width: 100%; image-rendering: pixelated; }
-"""
 
-
-def write_leaderboard(
-    folder: Path, rows: Sequence[dict[str, Any]], notes: Sequence[str] = (), panels: Sequence[Path] = ()
-) -> None:
-    """Write `leaderboard.json`, `leaderboard.md` and `leaderboard.html`; panels are PNG files shown in the page.
+def write_leaderboard(folder: Path, board: Board) -> None:
+    """Write `leaderboard.json`, `.csv`, `.md` and `.html`.
 
     Raises:
         ValueError: if a row breaks the contract of `check_rows`; nothing is written then.
     """
-    checked = check_rows(rows)
+    board = replace(board, rows=check_rows(board.rows))
     pages = {
-        "leaderboard.json": json.dumps(checked, indent=1) + "\n",
-        "leaderboard.md": markdown_page(checked, notes),
-        "leaderboard.html": html_page(checked, notes, panels),
+        "leaderboard.json": json.dumps(board.rows, indent=1) + "\n",
+        "leaderboard.csv": csv_table(board.rows),
+        "leaderboard.md": markdown_page(board.rows, board.notes),
+        "leaderboard.html": board_page(board),
     }
     for name, text in pages.items():
         write_whole(folder / name, text)
+
+
+def csv_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return one record a row: identity, whether it is leaky, every metric, and the bounds of those with an interval.
+
+    A field is empty where a row has no value.
+    """
+    found = dict.fromkeys(metric for row in rows for metric in row["metrics"])
+    metrics = [*(column for column in COLUMNS if column in found), *(name for name in found if name not in COLUMNS)]
+    bounded = {metric for row in rows for metric in row.get("intervals", {})}
+    with_bounds = [*(metric for metric in metrics if metric in bounded), *sorted(bounded - found.keys())]
+    bounds = [f"{metric}/{side}" for metric in with_bounds for side in ("low", "high")]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*IDENTITY, "leaky", *metrics, *bounds])
+    for row in rows:
+        intervals = row.get("intervals", {})
+        values = [row["metrics"].get(metric) for metric in metrics]
+        values += [bound for metric in with_bounds for bound in intervals.get(metric, (None, None))]
+        identity = [row[field] for field in IDENTITY]
+        writer.writerow([*identity, str(row.get("leaky", False)).lower(), *("" if v is None else v for v in values)])
+    return text.getvalue()
 
 
 def markdown_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> str:
@@ -67,22 +86,6 @@ def markdown_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> 
     legend = "Percent; mean ± standard deviation over seeds; hm is the harmonic mean."
     parts += ["\n".join([legend, *notes]), *footnotes(rows)]
     return "\n\n".join(parts) + "\n"
-
-
-def html_page(rows: Sequence[dict[str, Any]], notes: Sequence[str] = (), panels: Sequence[Path] = ()) -> str:
-    """Return the tables and pictures as one HTML page that asks nothing of the network."""
-    body: list[str] = []
-    for task, lines in tables(rows).items():
-        columns = shown_columns(task, lines)
-        head = "".join(f"<th>{html.escape(column)}</th>" for column in ["method", "profile", "seeds", *columns])
-        body.append(f"<h2>{html.escape(task)}</h2>\n<div class=wide><table>\n<tr>{head}</tr>")
-        body += [_html_row(line, columns) for line in lines]
-        body.append("</table></div>")
-    body.append("<p><small>Percent; mean ± standard deviation over seeds; hm is the harmonic mean.</small></p>")
-    body += [f"<p class=warning>{html.escape(note)}</p>" for note in footnotes(rows)]
-    body += [f"<p>{html.escape(note)}</p>" for note in notes]
-    body += [_figure(panel) for panel in panels]
-    return document("Leaderboard", body, _STYLE)
 
 
 def terminal_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -120,18 +123,3 @@ def _bold(text: str, score: Score) -> str:
 
 def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _html_row(line: Line, columns: Sequence[str]) -> str:
-    names = "".join(f"<td>{html.escape(text)}</td>" for text in (marked_name(line), line.profile, str(line.num_seeds)))
-    scores = "".join(
-        f"<td{' class=best' if line.scores[column].is_best else ''}>{_cell(line, column)}</td>" for column in columns
-    )
-    return f"<tr>{names}{scores}</tr>"
-
-
-def _figure(panel: Path) -> str:
-    picture = base64.b64encode(panel.read_bytes()).decode()
-    caption = html.escape(panel.stem.replace("_", " "))
-    image = f"<img alt='{caption}' src='data:image/png;base64,{picture}'>"
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"

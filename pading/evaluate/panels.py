@@ -22,6 +22,8 @@ MUTED = (120, 126, 138)
 VOID_LUMINANCE = 0.35  # void pixels show the photo, grey and dark
 COLOUR_OPACITY = 0.62
 MARGIN_PX, HEADER_PX, LEGEND_PX = 14, 34, 30
+FONT_PX = 12  # of the names on a map
+HEADINGS = ("photo", "ground truth")  # of the columns before the methods
 SMALLEST_LABELLED_SHARE = 0.006  # of the picture; the label of a smaller segment would hide it
 
 
@@ -42,12 +44,8 @@ def draw_panel(
     Raises:
         ValueError: if there is no row, or a row has another number of predictions than there are methods.
     """
-    if not rows:
-        raise ValueError("a panel needs at least one image")
-    for number, row in enumerate(rows):
-        if len(row.predictions) != len(methods):
-            raise ValueError(f"row {number} has {len(row.predictions)} predictions for {len(methods)} methods")
-    headings = ["photo", "ground truth", *methods]
+    require_complete(rows, methods)
+    headings = [*HEADINGS, *methods]
     heights = [round(cell_width_px * row.photo.shape[0] / row.photo.shape[1]) for row in rows]
     width = MARGIN_PX + len(headings) * (cell_width_px + MARGIN_PX)
     canvas = Image.new("RGB", (width, HEADER_PX + sum(heights) + MARGIN_PX * len(rows) + LEGEND_PX), BACKGROUND)
@@ -59,10 +57,7 @@ def draw_panel(
 
     top = HEADER_PX
     for row, height in zip(rows, heights, strict=True):
-        size = (cell_width_px, height)
-        photo = Image.fromarray(row.photo).resize(size, Image.Resampling.LANCZOS)
-        cells = [photo, *(draw_map(photo, part, classes) for part in (row.ground_truth, *row.predictions))]
-        for cell, left in zip(cells, lefts, strict=True):
+        for cell, left in zip(draw_cells(row, classes, cell_width_px), lefts, strict=True):
             canvas.paste(cell, (left, top))
         top += height + MARGIN_PX
     note = "* and a white outline: class unseen in training.   Dark grey: void."
@@ -72,7 +67,27 @@ def draw_panel(
     return canvas
 
 
-def draw_map(photo: Image.Image, partition: PanopticMap, classes: ClassTable) -> Image.Image:
+def require_complete(rows: Sequence[PanelRow], methods: Sequence[str]) -> None:
+    """Refuse rows that cannot be drawn.
+
+    Raises:
+        ValueError: if there is no row, or a row has another number of predictions than there are methods.
+    """
+    if not rows:
+        raise ValueError("a panel needs at least one image")
+    for number, row in enumerate(rows):
+        if len(row.predictions) != len(methods):
+            raise ValueError(f"row {number} has {len(row.predictions)} predictions for {len(methods)} methods")
+
+
+def draw_cells(row: PanelRow, classes: ClassTable, width_px: int, font_px: int = FONT_PX) -> list[Image.Image]:
+    """Return the photo at a width, then the truth and each method's map upon it."""
+    size = (width_px, round(width_px * row.photo.shape[0] / row.photo.shape[1]))
+    photo = Image.fromarray(row.photo).resize(size, Image.Resampling.LANCZOS)
+    return [photo, *(draw_map(photo, part, classes, font_px) for part in (row.ground_truth, *row.predictions))]
+
+
+def draw_map(photo: Image.Image, partition: PanopticMap, classes: ClassTable, font_px: int = FONT_PX) -> Image.Image:
     """Return the photo under the colours, outlines and names of a panoptic map, at the size of the photo given."""
     label_image = Image.fromarray(partition.label_map.astype(np.int32)).resize(photo.size, Image.Resampling.NEAREST)
     label_map = np.asarray(label_image)
@@ -89,7 +104,7 @@ def draw_map(photo: Image.Image, partition: PanopticMap, classes: ClassTable) ->
     pixels[ring] = 255
     pixels[_thick(ring) & ~unseen] = 0
     cell = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    _write_names(cell, label_map, partition, classes)
+    _write_names(cell, label_map, partition, classes, font_px)
     return cell
 
 
@@ -101,10 +116,12 @@ def class_colour(index: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _write_names(cell: Image.Image, label_map: np.ndarray, partition: PanopticMap, classes: ClassTable) -> None:
+def _write_names(
+    cell: Image.Image, label_map: np.ndarray, partition: PanopticMap, classes: ClassTable, font_px: int
+) -> None:
     """Write each large enough segment's name at its middle, the largest first, skipping names that would collide."""
     draw = ImageDraw.Draw(cell)
-    font = ImageFont.load_default(12)
+    font = ImageFont.load_default(font_px)
     areas = np.bincount(label_map.ravel(), minlength=len(partition.classes) + 1)
     taken: list[tuple[float, float, float, float]] = []
     for label in np.argsort(-areas[1:], kind="stable") + 1:
@@ -113,7 +130,7 @@ def _write_names(cell: Image.Image, label_map: np.ndarray, partition: PanopticMa
         index = int(partition.classes[label - 1])
         text = classes.names[index] if classes.is_seen[index] else f"{classes.names[index]} *"
         x, y = _middle(label_map == label)
-        half_width, half_height = draw.textlength(text, font=font) / 2 + 3, 8
+        half_width, half_height = draw.textlength(text, font=font) / 2 + 3, 2 * font_px / 3
         x = min(max(x, half_width), cell.width - half_width)
         y = min(max(y, half_height), cell.height - half_height)
         box = (x - half_width, y - half_height, x + half_width, y + half_height)

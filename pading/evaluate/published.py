@@ -8,8 +8,6 @@ change should go, not how far.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pading.splits.split import Task
-
 
 class Groups(NamedTuple):
     """One quality: on seen classes, on unseen classes, and their harmonic mean; None where nothing was printed."""
@@ -129,8 +127,11 @@ def published_rows() -> tuple[PublishedRow, ...]:
     return (*panoptic, *semantic, *instance)
 
 
-def published_beside(task: Task, split: str) -> list[PublishedRow]:
-    """Return the lines to print beside scores of a task: of the split itself, or of the one that PADing starts from."""
-    usual = {"panoptic": PANOPTIC, "semantic": STUFF, "instance": INSTANCES_48}[task]
-    benchmark = split if split in (INSTANCES_48, INSTANCES_65) else usual
+def published_beside(task: str, split: str) -> list[PublishedRow]:
+    """Return the lines to print beside scores of a task: of the split itself, or of the one that PADing starts from.
+
+    Empty for a task that nobody published figures of.
+    """
+    usual = {"panoptic": PANOPTIC, "semantic": STUFF, "instance": INSTANCES_48}
+    benchmark = split if split in (INSTANCES_48, INSTANCES_65) else usual.get(task)
     return [row for row in published_rows() if row.benchmark == benchmark and row.source != PROJECT_PAGE]
