@@ -30,19 +30,18 @@ def official(command: Official) -> None:
     failures = []
     for judged in find_judged(command):
         ours = score_files(judged)  # first: it says what is wrong with the files
+        theirs: dict[str, float] = {}
         try:
             theirs = _official_scores(judged)
         except ToolMissingError as error:
-            say(f"{judged.title}: {error}")
             failures.append(str(error))
-            continue
         say(f"{judged.title}: {judged.results}")
         for line in comparison_lines(theirs, ours, judged.leaderboard):
             say(f"  {line}")
         largest = largest_difference(theirs, ours, judged.leaderboard)
-        say(f"  largest difference {largest:.1e}")
+        say(f"  largest difference {largest:.1e}" + ("" if theirs else ", nothing official to compare with"))
         if largest > ROUNDING:
-            failures.append(f"{judged.title}: official numbers differ from ours by up to {largest:.6g} percent")
+            failures.append(f"{judged.title}: numbers differ by up to {largest:.6g} percent")
     if failures:
         raise ValueError("; ".join(failures))
 
@@ -61,22 +60,21 @@ def _official_scores(judged: Judged) -> dict[str, float]:
 def largest_difference(
     theirs: Mapping[str, float], ours: Mapping[str, float], leaderboard: Mapping[str, float | None]
 ) -> float:
-    """Return the largest distance of two numbers of one name; infinite where only one of the two is a number."""
-    return max(
-        _distance(theirs[name], other)
-        for name in theirs
-        for other in (ours[name], *([_number(leaderboard[name])] if name in leaderboard else []))
-    )
+    """Return how far any number is from ours; infinite where only one of the two is a number."""
+    pairs = [(ours[name], value) for name, value in theirs.items()]
+    pairs += [(ours[name], _number(value)) for name, value in leaderboard.items() if name in ours]
+    return max((_distance(*pair) for pair in pairs), default=0.0)
 
 
 def comparison_lines(
     theirs: Mapping[str, float], ours: Mapping[str, float], leaderboard: Mapping[str, float | None]
 ) -> list[str]:
-    """Return a table with a line for each number."""
+    """Return a table with a line for each number; blank where a source lacks it."""
     lines = [f"{'':18s}{'official':>11s}{'ours':>11s}{'leaderboard':>13s}"]
-    for name, value in theirs.items():
-        row = f"{_number(leaderboard[name]):13.4f}" if name in leaderboard else f"{'':13s}"
-        lines.append(f"{name:18s}{value:11.4f}{ours[name]:11.4f}{row}".rstrip())
+    for name, value in ours.items():
+        official_one = f"{theirs[name]:11.4f}" if name in theirs else f"{'':11s}"
+        listed = f"{_number(leaderboard[name]):13.4f}" if name in leaderboard else ""
+        lines.append(f"{name:18s}{official_one}{value:11.4f}{listed}")
     return lines
 
 

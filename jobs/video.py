@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from jobs.progress import say
 from pading.data.errors import DataError
 from pading.data.images import MAX_PIXELS
 
@@ -53,8 +54,11 @@ def video_frames(path: Path, every: int, limit: int) -> Iterator[tuple[int, np.n
                 yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
                 given += 1
             number += 1
+        listed = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     if given == 0:
         raise DataError(str(path), "holds no frame", "give a video, or convert it to .mp4")
+    if not limit and number < listed:
+        say(f"  {path}: ends after {number} of the {listed:.0f} frames that its header tells of")
 
 
 @contextlib.contextmanager
@@ -75,6 +79,7 @@ def video_writer(path: Path, frames_per_second: float) -> Iterator[Callable[[Ima
 
     def add(picture: Image.Image) -> None:
         if not writers:
+            _quieten()
             code = cv2.VideoWriter.fourcc(*CODECS[path.suffix])
             writer = cv2.VideoWriter(str(partial), code, frames_per_second, picture.size)
             if not writer.isOpened():
@@ -97,9 +102,16 @@ def video_writer(path: Path, frames_per_second: float) -> Iterator[Callable[[Ima
         partial.unlink(missing_ok=True)
 
 
+def _quieten() -> None:
+    """Keep OpenCV and FFmpeg from writing to stderr: what is wrong with a video is one error of ours."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read once, when a video is first opened
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
-    capture = cv2.VideoCapture(str(path))
+    _quieten()
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)  # others would read it as a picture
     try:
         width, height = (capture.get(side) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         if not capture.isOpened() or min(width, height) < 1:
