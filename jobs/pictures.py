@@ -78,7 +78,7 @@ def map_from(
 ) -> PanopticMap:
     """Return what `map_of` does, from what was already computed."""
     if task != "semantic":
-        return panoptic_map(probabilities, masks, classes.is_thing, config)
-    present, labels = np.unique(semantic_map(probabilities, masks), return_inverse=True)
+        return panoptic_map(probabilities, masks, classes, config)
+    present, labels = np.unique(semantic_map(probabilities, masks, classes, config), return_inverse=True)
     label_map = labels.reshape(masks.probabilities.shape[1:]).astype(np.int32) + 1
     return PanopticMap(label_map=label_map, classes=present)

@@ -86,9 +86,10 @@ class ResultFiles:
             coco_ids = [self.classes.coco_ids[index] for index in panoptic.classes]
             entry["segments_info"] = segments_info(label_map, coco_ids)
         if "semantic" in self.outputs:
-            self._save(self._class_ids(enlarged(semantic_map(probabilities, masks), size)), name, "semantic")
+            of_pixels = semantic_map(probabilities, masks, self.classes, self.scorer.inference)
+            self._save(self._class_ids(enlarged(of_pixels, size)), name, "semantic")
         if "instances" in self.outputs:
-            found = instances(probabilities, masks, self.classes.is_thing, self.scorer.inference)
+            found = instances(probabilities, masks, self.classes, self.scorer.inference)
             entry["instances"] = instance_entries(found, masks.is_positive.numpy(), self.classes, size)
         overlay = None
         if "overlay" in self.outputs:

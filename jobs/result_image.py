@@ -73,11 +73,12 @@ def write_image(
         _save(segment_colours(true_segment_ids(image)), folder / TRUTH / PANOPTIC_FOLDER / file_name)
     if "semantic" in tasks:
         values = value_of_class("coco-id-less-one", classes)
-        _save(values[semantic_map(probabilities, masks)], folder / SEMANTIC_FOLDER / f"{name}.png")
+        of_pixels = semantic_map(probabilities, masks, classes, scorer.inference)
+        _save(values[of_pixels], folder / SEMANTIC_FOLDER / f"{name}.png")
         true = np.array([values[-1], *(values[segment.class_index] for segment in image.segments)])
         _save(true[image.label_map], folder / TRUTH / SEMANTIC_FOLDER / f"{name}.png")
     if "instance" in tasks:
-        guesses = instances(probabilities, masks, classes.is_thing, scorer.inference)
+        guesses = instances(probabilities, masks, classes, scorer.inference)
         for entry in instance_entries(guesses, masks.is_positive.numpy(), classes, size):
             listed = {"image_id": image.image_id, **entry}
             box = listed.pop("bbox")

@@ -31,8 +31,7 @@ def test_the_network_again_and_the_cache_give_the_same_panoptic_maps(smoke_run: 
         # A network of 14 steps shows next to nothing: let its queries have classes in turn, all equally sure.
         probabilities = torch.eye(classes.num_classes + 1)[torch.arange(len(image.mask_logits)) % classes.num_classes]
         first, second = (
-            panoptic_map(probabilities, upsampled_masks(source), classes.is_thing, every_query)
-            for source in (image, fresh)
+            panoptic_map(probabilities, upsampled_masks(source), classes, every_query) for source in (image, fresh)
         )
         np.testing.assert_array_equal(first.label_map, second.label_map)
         np.testing.assert_array_equal(first.classes, second.classes)

@@ -4,7 +4,8 @@
 probabilities. Axes: Q queries, K classes, h w mask pixels at the network's stride, H W pixels of the photo.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pading.classes import ClassTable
+from pading.evaluate.choice import Choice, choose, first_largest
 from pading.evaluate.predictions import ImagePrediction
 
 PIXELS_PER_CHUNK = 16384  # the class scores of one chunk stay in the processor's cache
@@ -22,17 +24,24 @@ PIXELS_UPSAMPLED_TOGETHER = 2**21  # likewise, of several queries' masks at the 
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceConfig:
-    """Thresholds of the three outputs; PADing's published values."""
+    """Thresholds of the three outputs, PADing's published values; and two corrections for zero-shot bias, off."""
 
     object_score_threshold: float = 0.8
     overlap_threshold: float = 0.8
     mask_threshold: float = 0.5
     max_instances: int = 100
+    seen_penalty: float = 0.0
+    """ZegFormer's gamma, taken from the score of every seen class; negative: given."""
+    unseen_score_threshold: float | None = None
+    """Takes the place of `object_score_threshold` for queries that are called unseen; None: one for all."""
 
     def __post_init__(self) -> None:
-        for name in ("object_score_threshold", "overlap_threshold", "mask_threshold"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it is a probability or a ratio, between 0 and 1")
+        for name in ("object_score_threshold", "overlap_threshold", "mask_threshold", "unseen_score_threshold"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}; it is a probability or a ratio, between 0 and 1")
+        if not math.isfinite(self.seen_penalty):
+            raise ValueError(f"seen_penalty is {self.seen_penalty}; it is taken from scores and must be finite")
         if self.max_instances < 1:
             raise ValueError(f"max_instances is {self.max_instances}; keep at least one instance")
 
@@ -44,6 +53,15 @@ class UpsampledMasks:
     probabilities: Float32[Tensor, "Q H W"]
     is_positive: Bool[Tensor, "Q H W"]  # logit > 0: the mask as an instance
     mean_probability: Float32[Tensor, "Q"]  # over the pixels where is_positive; 0 for an empty mask
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidates:
+    """The queries that compete for an image's pixels: what each is called, and the score that it competes with."""
+
+    queries: Int64[Tensor, "S"]
+    labels: Int64[Tensor, "S"]
+    scores: Float[Tensor, "S"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,10 +103,7 @@ def upsampled_masks(prediction: ImagePrediction) -> UpsampledMasks:
 
 
 def panoptic_map(
-    class_probabilities: Float[Tensor, "Q K1"],
-    masks: UpsampledMasks,
-    is_thing: Sequence[bool],
-    config: InferenceConfig,
+    class_probabilities: Float[Tensor, "Q K1"], masks: UpsampledMasks, classes: ClassTable, config: InferenceConfig
 ) -> PanopticMap:
     """Return the panoptic map of one image.
 
@@ -96,63 +111,105 @@ def panoptic_map(
     query keeps the pixels that it won and that lie inside its own mask, unless it won too small a share of that mask.
     Queries of one stuff class make one segment. Pixels that nobody keeps are void.
     """
+    found = candidates(class_probabilities, classes, config)
+    owners = owner_map(found, masks, config)
+    labels = found.labels.numpy()
+    survivors = np.flatnonzero(np.bincount(owners.ravel(), minlength=len(labels) + 1)[1:])
+    first, segment = merged_stuff(labels[survivors], classes)
+    value = np.zeros(len(labels) + 1, np.int32)
+    value[survivors + 1] = segment + 1
+    return PanopticMap(label_map=value[owners], classes=labels[survivors][first])
+
+
+def candidates(class_probabilities: Float[Tensor, "Q K1"], classes: ClassTable, config: InferenceConfig) -> Candidates:
+    """Return the queries that are taken for objects, and what they are called.
+
+    A seen penalty changes what a query is called, argmax_c p(c) - penalty [c seen], but not whether it is an object,
+    nor its score max_c p(c): with the penalty in the score, sure seen segments would fall below the threshold and leave
+    holes instead of other names. So every penalty has the same segments, and from one to the next only names differ;
+    but for a threshold of their own, which queries called unseen must exceed instead.
+    """
+    scores, best = class_probabilities.max(dim=1)
+    labels = best
+    if config.seen_penalty != 0:
+        labels = choose(class_probabilities[:, :-1].T, classes.is_seen).labels(config.seen_penalty)
+    threshold = torch.full_like(scores, config.object_score_threshold)
+    if config.unseen_score_threshold is not None:
+        is_unseen = ~torch.tensor((*classes.is_seen, True))[labels]
+        threshold[is_unseen] = config.unseen_score_threshold
+    queries = torch.nonzero((best < classes.num_classes) & (scores > threshold)).flatten()
+    return Candidates(queries=queries, labels=labels[queries], scores=scores[queries])
+
+
+def owner_map(found: Candidates, masks: UpsampledMasks, config: InferenceConfig) -> Int32[np.ndarray, "H W"]:
+    """Return which candidate keeps each pixel: i + 1 for the i-th, 0 for none. Names play no part in it."""
     height, width = masks.probabilities.shape[1:]
-    scores, labels = class_probabilities.max(dim=1)
-    is_kept = (labels < len(is_thing)) & (scores > config.object_score_threshold)
-    kept = torch.nonzero(is_kept).flatten()
-    num_kept = len(kept)
-    if num_kept == 0:
-        return PanopticMap(label_map=np.zeros((height, width), np.int32), classes=np.zeros(0, np.int64))
+    num_candidates = len(found.queries)
+    if num_candidates == 0:
+        return np.zeros((height, width), np.int32)
     probabilities = masks.probabilities.flatten(1)  # (Q, H*W)
-    weights = scores[kept].to(probabilities.dtype)[:, None]
-    inside_area = torch.zeros(num_kept, dtype=torch.int64)
+    weights = found.scores.to(probabilities.dtype)[:, None]
+    inside_area = torch.zeros(num_candidates, dtype=torch.int64)
     winners, insides = [], []
     for start in range(0, height * width, PIXELS_PER_CHUNK):
-        chunk = probabilities[kept, start : start + PIXELS_PER_CHUNK]
+        chunk = probabilities[found.queries, start : start + PIXELS_PER_CHUNK]
         is_inside = chunk >= config.mask_threshold
         inside_area += is_inside.sum(dim=1)
-        winners.append(_first_largest(chunk * weights))
+        winners.append(first_largest(chunk * weights))
         insides.append(is_inside.gather(0, winners[-1][None])[0])
     winner, is_inside = torch.cat(winners), torch.cat(insides)
-    won_area = torch.bincount(winner, minlength=num_kept)
-    final_area = torch.bincount(winner[is_inside], minlength=num_kept)
+    won_area = torch.bincount(winner, minlength=num_candidates)
     share = won_area.double() / inside_area.clamp(min=1)
-    is_valid = ((final_area > 0) & (share >= config.overlap_threshold)).numpy()
-
-    # Queries of one stuff class share a key; each thing query has a key of its own.
-    classes = labels[kept].numpy()
-    keys = np.where(np.asarray(is_thing)[classes], len(is_thing) + np.arange(num_kept), classes)
-    _, first, segment = np.unique(keys[is_valid], return_index=True, return_inverse=True)
-    value = np.zeros(num_kept, np.int32)
-    value[is_valid] = segment + 1
-    label_map = np.where(is_inside.numpy(), value[winner.numpy()], 0).astype(np.int32)
-    return PanopticMap(label_map=label_map.reshape(height, width), classes=classes[is_valid][first])
+    value = torch.where(share >= config.overlap_threshold, torch.arange(1, num_candidates + 1), 0).int()
+    return torch.where(is_inside, value[winner], 0).reshape(height, width).numpy()
 
 
-def semantic_map(class_probabilities: Float[Tensor, "Q K1"], masks: UpsampledMasks) -> Int64[np.ndarray, "H W"]:
-    """Return the best class of every pixel: argmax_c sum_q p_q(c) sigma(m_q), the no-object column dropped."""
-    probabilities = masks.probabilities.flatten(1)  # (Q, H*W)
-    weights = class_probabilities[:, :-1].to(probabilities.dtype).T.contiguous()  # (K, Q)
-    chunks = [
-        _first_largest(weights @ probabilities[:, start : start + PIXELS_PER_CHUNK])
-        for start in range(0, probabilities.shape[1], PIXELS_PER_CHUNK)
-    ]
-    return torch.cat(chunks).reshape(masks.probabilities.shape[1:]).numpy()
+def merged_stuff(
+    labels: Int64[np.ndarray, "S"], classes: ClassTable
+) -> tuple[Int64[np.ndarray, "N"], Int64[np.ndarray, "S"]]:
+    """Return the first candidate of each segment, and each candidate's segment: stuff of one class is one segment."""
+    keys = np.where(np.asarray(classes.is_thing)[labels], classes.num_classes + np.arange(len(labels)), labels)
+    _, first, segment = np.unique(keys, return_index=True, return_inverse=True)
+    return first, segment
+
+
+def semantic_map(
+    class_probabilities: Float[Tensor, "Q K1"], masks: UpsampledMasks, classes: ClassTable, config: InferenceConfig
+) -> Int64[np.ndarray, "H W"]:
+    """Return the best class of every pixel: argmax_c sum_q p_q(c) sigma(m_q) - penalty [c seen], no-object left out."""
+    if config.seen_penalty != 0:
+        labels = semantic_choice(class_probabilities, masks, classes).labels(config.seen_penalty)
+    else:  # one candidate instead of two
+        labels = torch.cat([first_largest(scores) for scores in _class_scores(class_probabilities, masks)])
+    return labels.reshape(masks.probabilities.shape[1:]).numpy()
+
+
+def semantic_choice(class_probabilities: Float[Tensor, "Q K1"], masks: UpsampledMasks, classes: ClassTable) -> Choice:
+    """Return the candidates of every pixel, row by row: what `semantic_map` chooses between under any penalty."""
+    chunks = [choose(scores, classes.is_seen) for scores in _class_scores(class_probabilities, masks)]
+    return Choice(
+        seen=torch.cat([chunk.seen for chunk in chunks]),
+        unseen=torch.cat([chunk.unseen for chunk in chunks]),
+        lead=torch.cat([chunk.lead for chunk in chunks]),
+    )
 
 
 def instances(
-    class_probabilities: Float[Tensor, "Q K1"],
-    masks: UpsampledMasks,
-    is_thing: Sequence[bool],
-    config: InferenceConfig,
+    class_probabilities: Float[Tensor, "Q K1"], masks: UpsampledMasks, classes: ClassTable, config: InferenceConfig
 ) -> Instances:
-    """Return the most probable (query, thing) pairs, scored class probability * mean probability inside the mask."""
-    things = np.flatnonzero(is_thing)
-    pairs = class_probabilities.double().numpy()[:, things].ravel()  # (Q * things,)
-    best = np.argsort(-pairs, kind="stable")[: config.max_instances]
-    queries = best // max(len(things), 1)
-    scores = pairs[best] * masks.mean_probability.double().numpy()[queries]
-    return Instances(queries=queries, classes=things[best % max(len(things), 1)], scores=scores)
+    """Return the most probable (query, thing) pairs, scored class probability * mean probability inside the mask.
+
+    A seen penalty is taken from the probability by which pairs are chosen, and from the score of those of seen classes:
+    the ranks within a class stay, but more of the pairs are of unseen classes.
+    """
+    things = np.flatnonzero(classes.is_thing)
+    penalty = np.where(np.asarray(classes.is_seen)[things], config.seen_penalty, 0.0)
+    probabilities = class_probabilities.double().numpy()[:, things]  # (Q, things)
+    best = np.argsort(-(probabilities - penalty).ravel(), kind="stable")[: config.max_instances]
+    queries, columns = best // max(len(things), 1), best % max(len(things), 1)
+    mean_probability = masks.mean_probability.double().numpy()[queries]
+    scores = probabilities[queries, columns] * mean_probability - penalty[columns]
+    return Instances(queries=queries, classes=things[columns], scores=scores)
 
 
 def ground_truth_map(prediction: ImagePrediction, classes: ClassTable) -> PanopticMap:
@@ -173,8 +230,9 @@ def ground_truth_map(prediction: ImagePrediction, classes: ClassTable) -> Panopt
     return PanopticMap(label_map=flat, classes=indices)
 
 
-def _first_largest(values: Float[Tensor, "R N"]) -> Int64[Tensor, "N"]:
-    """Return the row of each column's largest value, the first among equals; an order faster than argmax over rows."""
-    num_rows = len(values)
-    countdown = torch.arange(num_rows, 0, -1, dtype=torch.uint8 if num_rows < 256 else torch.int32)[:, None]
-    return num_rows - ((values >= values.amax(dim=0)) * countdown).amax(dim=0).long()
+def _class_scores(class_probabilities: Float[Tensor, "Q K1"], masks: UpsampledMasks) -> Iterator[Float[Tensor, "K n"]]:
+    """Yield sum_q p_q(c) sigma(m_q) for some pixels after the other."""
+    probabilities = masks.probabilities.flatten(1)  # (Q, H*W)
+    weights = class_probabilities[:, :-1].to(probabilities.dtype).T.contiguous()  # (K, Q)
+    for start in range(0, probabilities.shape[1], PIXELS_PER_CHUNK):
+        yield weights @ probabilities[:, start : start + PIXELS_PER_CHUNK]

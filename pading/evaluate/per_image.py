@@ -126,20 +126,23 @@ def score_image(
         probabilities, config = scorer.probabilities(image, classes), scorer.inference
         detections: InstanceTally | None = None
         if task == "panoptic":
-            found = panoptic_map(probabilities, masks, classes.is_thing, config)
+            found = panoptic_map(probabilities, masks, classes, config)
             tally = panoptic.count_image(
                 found.label_map, found.classes, image.label_map, image.segments, classes.num_classes
             )
             counts = [tally.iou_sum, tally.true_positives, tally.weight]
         elif task == "semantic":
             confusion = semantic.count_image(
-                semantic_map(probabilities, masks), image.label_map, image.segments, classes.num_classes
+                semantic_map(probabilities, masks, classes, config),
+                image.label_map,
+                image.segments,
+                classes.num_classes,
             ).confusion
             correct = np.diagonal(confusion)
             counts = [correct, confusion.sum(axis=0) + confusion.sum(axis=1) - correct]
         else:
             assert overlaps is not None
-            detected = instances(probabilities, masks, classes.is_thing, config)
+            detected = instances(probabilities, masks, classes, config)
             detections = instance.count_image(image.image_id, detected, overlaps, classes.is_thing)
             counts = [detections.num_true]
         scores.append(_scores(image.image_id, np.stack(counts, axis=1).astype(np.float64), task, detections))

@@ -103,7 +103,7 @@ def evaluate_image(
             ImageTally(
                 num_images=1,
                 panoptic=_count_panoptic(image, probabilities, masks, classes, config) if "panoptic" in tasks else None,
-                semantic=_count_semantic(image, probabilities, masks, classes) if "semantic" in tasks else None,
+                semantic=_count_semantic(image, probabilities, masks, classes, config) if "semantic" in tasks else None,
                 instance=_count_instances(image, probabilities, masks, overlaps, classes, config)
                 if "instance" in tasks
                 else None,
@@ -161,15 +161,15 @@ def metrics(tally: ImageTally, classes: ClassTable, absent: AbsentClasses = "ski
 def _count_panoptic(
     image: ImagePrediction, probabilities: Tensor, masks: UpsampledMasks, classes: ClassTable, config: InferenceConfig
 ) -> PanopticTally:
-    found = panoptic_map(probabilities, masks, classes.is_thing, config)
+    found = panoptic_map(probabilities, masks, classes, config)
     return panoptic.count_image(found.label_map, found.classes, image.label_map, image.segments, classes.num_classes)
 
 
 def _count_semantic(
-    image: ImagePrediction, probabilities: Tensor, masks: UpsampledMasks, classes: ClassTable
+    image: ImagePrediction, probabilities: Tensor, masks: UpsampledMasks, classes: ClassTable, config: InferenceConfig
 ) -> SemanticTally:
     return semantic.count_image(
-        semantic_map(probabilities, masks), image.label_map, image.segments, classes.num_classes
+        semantic_map(probabilities, masks, classes, config), image.label_map, image.segments, classes.num_classes
     )
 
 
@@ -181,7 +181,7 @@ def _count_instances(
     classes: ClassTable,
     config: InferenceConfig,
 ) -> InstanceTally:
-    found = instances(probabilities, masks, classes.is_thing, config)
+    found = instances(probabilities, masks, classes, config)
     return instance.count_image(image.image_id, found, overlaps, classes.is_thing)
 
 

@@ -23,6 +23,20 @@ from tests.references import evaluate_inference as reference
 IS_THING = (True, True, False, True, False)
 
 
+def table(is_thing: tuple[bool, ...], is_seen: tuple[bool, ...] | None = None) -> ClassTable:
+    size = len(is_thing)
+    return ClassTable(
+        name="table",
+        names=tuple("abcdefgh"[:size]),
+        coco_ids=tuple(range(1, size + 1)),
+        is_thing=is_thing,
+        is_seen=is_seen or (True,) * size,
+    )
+
+
+CLASSES = table(IS_THING, (True, True, True, False, False))
+
+
 def random_prediction(seed: int, *, num_queries: int = 12, height: int = 29, width: int = 41) -> ImagePrediction:
     generator = torch.Generator().manual_seed(seed)
     smooth = functional.interpolate(
@@ -97,17 +111,17 @@ def test_the_query_with_the_larger_weighted_probability_wins_a_pixel():
     masks = masks_of([[0.9, 0.9, 0.9, 0.9, 0.7], [0.1, 0.1, 0.1, 0.8, 0.9]])
     probabilities = torch.cat([certain(0, score=0.95), certain(1, score=0.85)])
     # Pixel 4: 0.95 * 0.7 = 0.665 against 0.85 * 0.9 = 0.765; pixel 3: 0.855 against 0.68. Query 1 wins 1 of its 2.
-    strict = panoptic_map(probabilities, masks, (True, True, True), InferenceConfig())
+    strict = panoptic_map(probabilities, masks, table((True, True, True)), InferenceConfig())
     assert strict.label_map.tolist() == [[1, 1, 1, 1, 0]]
     assert strict.classes.tolist() == [0]
-    lenient = panoptic_map(probabilities, masks, (True, True, True), InferenceConfig(overlap_threshold=0.5))
+    lenient = panoptic_map(probabilities, masks, table((True, True, True)), InferenceConfig(overlap_threshold=0.5))
     assert lenient.label_map.tolist() == [[1, 1, 1, 1, 2]]
     assert lenient.classes.tolist() == [0, 1]
 
 
 def test_stuff_of_one_class_is_one_segment_and_things_stay_apart():
     masks = masks_of([[0.9, 0.0, 0.0, 0.0], [0.0, 0.9, 0.0, 0.0], [0.0, 0.0, 0.9, 0.0], [0.0, 0.0, 0.0, 0.9]])
-    partition = panoptic_map(certain(2, 0, 2, 0), masks, (True, True, False), InferenceConfig())
+    partition = panoptic_map(certain(2, 0, 2, 0), masks, table((True, True, False)), InferenceConfig())
     labels = partition.label_map[0]
     assert labels[0] == labels[2]
     assert labels[1] != labels[3]
@@ -118,9 +132,9 @@ def test_stuff_of_one_class_is_one_segment_and_things_stay_apart():
 def test_unsure_no_object_and_outside_pixels_are_void():
     masks = masks_of([[0.9, 0.4], [0.9, 0.9], [0.9, 0.9]])
     probabilities = torch.cat([certain(0), certain(3), certain(1, score=0.8)])  # 0.8 does not exceed the threshold
-    partition = panoptic_map(probabilities, masks, (True, True, True), InferenceConfig())
+    partition = panoptic_map(probabilities, masks, table((True, True, True)), InferenceConfig())
     assert partition.label_map.tolist() == [[1, 0]]
-    nothing = panoptic_map(certain(3, 3, 3), masks, (True, True, True), InferenceConfig())
+    nothing = panoptic_map(certain(3, 3, 3), masks, table((True, True, True)), InferenceConfig())
     assert nothing.label_map.tolist() == [[0, 0]]
     assert nothing.classes.shape == (0,)
 
@@ -130,7 +144,7 @@ def test_panoptic_maps_equal_the_literal_procedure(seed):
     masks = upsampled_masks(random_prediction(seed))
     probabilities = random_probabilities(seed)
     config = InferenceConfig(object_score_threshold=0.5, overlap_threshold=0.4)
-    partition = panoptic_map(probabilities, masks, IS_THING, config)
+    partition = panoptic_map(probabilities, masks, CLASSES, config)
     expected, classes = reference.panoptic(
         probabilities.numpy(), masks.probabilities.numpy(), IS_THING, score_threshold=0.5, overlap_threshold=0.4
     )
@@ -148,7 +162,7 @@ def test_random_panoptic_cases_merge_stuff_and_drop_queries():
         stuff = labels[is_kept & ((labels == 2) | (labels == 4))]
         merged += len(stuff) - len(stuff.unique())
         config = InferenceConfig(object_score_threshold=0.5, overlap_threshold=0.4)
-        dropped += int(is_kept.sum()) - len(panoptic_map(probabilities, masks, IS_THING, config).classes)
+        dropped += int(is_kept.sum()) - len(panoptic_map(probabilities, masks, CLASSES, config).classes)
     assert merged > 3
     assert dropped > merged
 
@@ -165,14 +179,16 @@ def test_semantic_maps_equal_the_literal_sum(size):
     best = np.sort(scores, axis=0)
     clear = best[-1] - best[-2] > 1e-5
     assert clear.mean() > 0.99
-    np.testing.assert_array_equal(semantic_map(probabilities, masks)[clear], expected[clear])
+    np.testing.assert_array_equal(
+        semantic_map(probabilities, masks, CLASSES, InferenceConfig())[clear], expected[clear]
+    )
 
 
 @pytest.mark.parametrize("limit", [7, 100])
 def test_instances_equal_the_literal_ranking(limit):
     prediction = random_prediction(2)
     masks, probabilities = upsampled_masks(prediction), random_probabilities(2)
-    found = instances(probabilities, masks, IS_THING, InferenceConfig(max_instances=limit))
+    found = instances(probabilities, masks, CLASSES, InferenceConfig(max_instances=limit))
     logits = torch.logit(masks.probabilities.double()).numpy()
     expected = reference.instances(probabilities.numpy(), logits, IS_THING, limit)
     assert len(found.scores) == min(limit, 12 * 3)
@@ -181,8 +197,80 @@ def test_instances_equal_the_literal_ranking(limit):
     np.testing.assert_allclose(found.scores, [score for _, _, score in expected], rtol=1e-5)
 
 
+def test_a_penalty_renames_queries_and_leaves_the_segments_as_they_are():
+    masks = masks_of([[0.9, 0.9, 0.0, 0.0], [0.0, 0.0, 0.9, 0.0], [0.0, 0.0, 0.0, 0.9]])
+    # Classes 0 and 1 are seen, 2 is unseen; the last query is no object, under any penalty.
+    probabilities = torch.tensor([[0.85, 0.03, 0.1, 0.02], [0.05, 0.9, 0.03, 0.02], [0.1, 0.1, 0.3, 0.5]])
+    classes = table((True, True, True), (True, True, False))
+    found = {
+        penalty: panoptic_map(probabilities, masks, classes, InferenceConfig(seen_penalty=penalty))
+        for penalty in (-1.0, 0.0, 0.7, 0.8, 1.0)
+    }
+    for partition in found.values():
+        assert partition.label_map.tolist() == [[1, 1, 2, 0]]
+    named = {penalty: partition.classes.tolist() for penalty, partition in found.items()}
+    assert named == {-1.0: [0, 1], 0.0: [0, 1], 0.7: [0, 1], 0.8: [2, 1], 1.0: [2, 2]}
+
+
+def test_queries_called_unseen_have_a_threshold_of_their_own():
+    masks = masks_of([[0.9, 0.0, 0.0], [0.0, 0.9, 0.0], [0.0, 0.0, 0.9]])
+    probabilities = torch.tensor([[0.6, 0.1, 0.3], [0.1, 0.6, 0.3], [0.5, 0.4, 0.1]])
+    classes = table((True, True), (True, False))
+    lenient = InferenceConfig(unseen_score_threshold=0.5)
+    assert panoptic_map(probabilities, masks, classes, InferenceConfig()).label_map.tolist() == [[0, 0, 0]]
+    assert panoptic_map(probabilities, masks, classes, lenient).label_map.tolist() == [[0, 1, 0]]
+    lower = dataclasses.replace(lenient, unseen_score_threshold=0.45, seen_penalty=0.2)
+    partition = panoptic_map(probabilities, masks, classes, lower)  # 0.5 - 0.2 < 0.4: the last one is renamed, and kept
+    assert partition.label_map.tolist() == [[0, 1, 2]]
+    assert partition.classes.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("penalty", [-0.7, -0.05, 0.05, 0.3, 2.0])
+def test_semantic_penalties_are_taken_from_the_summed_map_of_seen_classes(penalty):
+    masks, probabilities = upsampled_masks(random_prediction(3)), random_probabilities(3, sharpness=1.0)
+    scores = np.einsum("qc,qhw->chw", probabilities[:, :-1].double(), masks.probabilities.double())
+    scores[:3] -= penalty
+    best = np.sort(scores, axis=0)
+    clear = best[-1] - best[-2] > 1e-5
+    assert clear.mean() > 0.99
+    found = semantic_map(probabilities, masks, CLASSES, InferenceConfig(seen_penalty=penalty))
+    np.testing.assert_array_equal(found[clear], scores.argmax(axis=0)[clear])
+
+
+def test_a_vanishing_penalty_changes_no_output():
+    masks, probabilities = upsampled_masks(random_prediction(4)), random_probabilities(4)
+    plain, tiny = (
+        InferenceConfig(object_score_threshold=0.4),
+        InferenceConfig(object_score_threshold=0.4, seen_penalty=1e-30, unseen_score_threshold=0.4),
+    )
+    one, two = (panoptic_map(probabilities, masks, CLASSES, config) for config in (plain, tiny))
+    np.testing.assert_array_equal(one.label_map, two.label_map)
+    np.testing.assert_array_equal(one.classes, two.classes)
+    one, two = (semantic_map(probabilities, masks, CLASSES, config) for config in (plain, tiny))
+    np.testing.assert_array_equal(one, two)
+    one, two = (instances(probabilities, masks, CLASSES, config) for config in (plain, tiny))
+    np.testing.assert_array_equal(one.classes, two.classes)
+    np.testing.assert_array_equal(one.queries, two.queries)
+    np.testing.assert_allclose(one.scores, two.scores, rtol=0, atol=1e-29)
+
+
+def test_a_penalty_makes_room_for_pairs_of_unseen_classes_and_keeps_ranks_within_a_class():
+    masks, probabilities = upsampled_masks(random_prediction(5)), random_probabilities(5)
+    every = instances(probabilities, masks, CLASSES, InferenceConfig())
+    plain = instances(probabilities, masks, CLASSES, InferenceConfig(max_instances=9))
+    calibrated = instances(probabilities, masks, CLASSES, InferenceConfig(max_instances=9, seen_penalty=0.4))
+    nothing_seen = instances(probabilities, masks, CLASSES, InferenceConfig(max_instances=9, seen_penalty=1.5))
+    assert (plain.classes == 3).sum() < (calibrated.classes == 3).sum() < 9
+    assert set(nothing_seen.classes.tolist()) == {3}
+    raw = dict(zip(zip(every.queries.tolist(), every.classes.tolist(), strict=True), every.scores, strict=True))
+    for query, label, score in zip(calibrated.queries, calibrated.classes, calibrated.scores, strict=True):
+        assert score == raw[query, label] - (0.0 if label == 3 else 0.4)
+
+
 def test_a_world_of_stuff_has_no_instances():
-    found = instances(random_probabilities(0), upsampled_masks(random_prediction(0)), (False,) * 5, InferenceConfig())
+    found = instances(
+        random_probabilities(0), upsampled_masks(random_prediction(0)), table((False,) * 5), InferenceConfig()
+    )
     assert len(found.queries) == len(found.classes) == len(found.scores) == 0
 
 
@@ -193,11 +281,12 @@ def test_cached_predictions_give_the_same_maps_as_fresh_ones(tmp_path):
     for one, two in zip(fresh, read_predictions(tmp_path / "val.parquet"), strict=True):
         probabilities = random_probabilities(one.image_id)
         first, second = upsampled_masks(one), upsampled_masks(two)
-        ours, cached = (panoptic_map(probabilities, masks, IS_THING, config) for masks in (first, second))
+        ours, cached = (panoptic_map(probabilities, masks, CLASSES, config) for masks in (first, second))
         assert ours.label_map.any()
         np.testing.assert_array_equal(ours.label_map, cached.label_map)
         np.testing.assert_array_equal(ours.classes, cached.classes)
-        np.testing.assert_array_equal(semantic_map(probabilities, first), semantic_map(probabilities, second))
+        ours, cached = (semantic_map(probabilities, masks, CLASSES, config) for masks in (first, second))
+        np.testing.assert_array_equal(ours, cached)
 
 
 def test_truth_as_a_map_refuses_classes_of_another_table():
@@ -217,6 +306,8 @@ def test_truth_as_a_map_refuses_classes_of_another_table():
         ({"object_score_threshold": 1.5}, "object_score_threshold is 1.5"),
         ({"overlap_threshold": -0.1}, "overlap_threshold is -0.1"),
         ({"mask_threshold": 2.0}, "mask_threshold is 2.0"),
+        ({"unseen_score_threshold": -0.5}, "unseen_score_threshold is -0.5"),
+        ({"seen_penalty": float("nan")}, "seen_penalty is nan"),
         ({"max_instances": 0}, "keep at least one instance"),
     ],
 )
