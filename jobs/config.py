@@ -13,6 +13,7 @@ from jobs.shapes_clip import ShapesClipConfig
 from pading.classes import ClassTable
 from pading.config import from_plain, override
 from pading.data.views.jitter import JitterConfig
+from pading.evaluate.curve import PENALTIES, with_ends
 from pading.evaluate.inference import InferenceConfig
 from pading.segmenter.criterion import CriterionConfig
 from pading.segmenter.optimisation import OptimiserConfig, ScheduleConfig
@@ -152,13 +153,24 @@ class FitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Which outputs of one model are scored: each has rows, and a table, of its own."""
+    """Which outputs of one model are scored, in which settings, and how sure one may be of the scores."""
 
     tasks: tuple[Task, ...] = ()  # empty: all that the split's truth can judge, for a panoptic one all three
+    unseen_only: bool = True  # also score the plain zero-shot setting, in which nothing seen can be predicted
+    calibration: tuple[float, ...] = PENALTIES
+    """Seen penalties of the trade-off curve, which has two more at its ends; none: no curve."""
+    resamples: int = 1000  # sets of images drawn for intervals and comparisons
+    seen_penalty: float | None = None
+    """Give every method another row, METHOD+cal, whose seen classes have this penalty; see `inference.seen_penalty`."""
+    unseen_score_threshold: float | None = None
+    """The same, with this threshold for unseen classes; see `inference.unseen_score_threshold`."""
 
     def __post_init__(self) -> None:
         if len(set(self.tasks)) != len(self.tasks):
             raise ValueError(f"tasks {', '.join(self.tasks)}: name each once")
+        with_ends(self.calibration)
+        if self.resamples < 1:
+            raise ValueError(f"evaluate.resamples is {self.resamples}; draw at least one set of images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +215,15 @@ def scored_tasks(config: PipelineConfig) -> tuple[Task, ...]:
             f"choose --evaluate.tasks from {', '.join(possible)}"
         )
     return tuple(task for task in possible if task in (wanted or possible))
+
+
+def calibrated_inference(config: PipelineConfig) -> InferenceConfig | None:
+    """Return how the rows METHOD+cal become outputs; None if none are asked for."""
+    wanted = config.evaluate
+    if wanted.seen_penalty is None and wanted.unseen_score_threshold is None:
+        return None
+    changes = {name: getattr(wanted, name) for name in ("seen_penalty", "unseen_score_threshold")}
+    return override(config.inference, {name: value for name, value in changes.items() if value is not None})
 
 
 def split_of(config: PipelineConfig) -> Split:

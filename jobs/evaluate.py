@@ -1,88 +1,171 @@
-"""Stage `evaluate`: cached predictions x every classifier -> metrics, by Ray tasks whose tallies add; and pictures."""
+"""Stage `evaluate`: cached predictions x every classifier -> scores by image, what is said of them, and pictures."""
 
-import math
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 import torch
 
 from cluster.session import connect
 from cluster.storage import RunDir, write_json
-from jobs.cache import prediction_files
-from jobs.config import PipelineConfig, scored_tasks
+from jobs.config import PipelineConfig, calibrated_inference, scored_tasks
 from jobs.fit import fitted_rows
 from jobs.pictures import draw_pictures
 from jobs.progress import Progress
-from jobs.shard import shard_classes, shard_index
+from jobs.scoring import ScoredRow, ScoringPass, score_all
+from jobs.shard import shard_classes
 from pading.classes import ClassTable
-from pading.evaluate.inference import InferenceConfig
-from pading.evaluate.predictions import read_predictions
-from pading.evaluate.report import ImageTally, evaluate_image, metrics
-from pading.evaluate.scorer import head_scorer
+from pading.evaluate.bootstrap import SeedScores, plain_comparison
+from pading.evaluate.curve import with_ends
+from pading.evaluate.per_image import QUALITIES
+from pading.evaluate.row_report import RowReport, report_row
+from pading.evaluate.row_scores import Asked
+from pading.evaluate.score_files import write_scores
+from pading.evaluate.unseen_world import unseen_world
+from pading.randomness import derive_seed
 from pading.segmenter.provenance import read_provenance
 from pading.splits.split import Task
-from pading.zeroshot.classifier import load_classifier
 
 ROWS, PANELS = "rows.json", "panels.png"
+CURVES, PER_CLASS, COMPARISONS, SCORES = "curves.json", "per_class.json", "comparisons.json", "scores"
+CALIBRATED = "+cal"
+WORK = "evaluate"
+IDENTITY = ("method", "profile", "seed")
 
 
 def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Score every fitted classifier on every val image and write one leaderboard row for each, and for each task.
+    """Score every row on every val image and write what is said of it: a leaderboard row for each task, and the rest.
 
     One pass over the images gives the rows of all tasks: one model, three outputs. Rows say where the segmenter started
     from weights that knew unseen classes.
 
     Raises:
         FileNotFoundError: if the segmenter's provenance is not there.
-        ValueError: if a task is asked for that the truth cannot judge, or the number of images scored is not the number
-            of val images in the shards.
+        ValueError: if a task is asked for that the truth cannot judge, or the images scored are not those of the val
+            shards.
     """
     connect()
-    classes = shard_classes(run_dir)
-    rows = fitted_rows(run_dir)
-    paths = [(run_dir.artefact("classifiers") / row["folder"]).resolve() for row in rows]
-    files = [path.resolve() for path in prediction_files(run_dir)]
-    tasks = scored_tasks(config)
-    pending = [_score_file.remote(path, paths, classes, tasks, config.inference) for path in files]
-    progress = Progress("score prediction files", len(files))
-    parts: list[list[ImageTally]] = []
-    for done, scores in enumerate(pending, start=1):  # kept in the order of the files, whichever ends first
-        parts.append(ray.get(scores))
-        progress.update(done)
-    totals = [ImageTally.total(column) for column in zip(*parts, strict=True)]
-    expected = shard_index(config, run_dir, "val").num_images
-    if totals[0].num_images != expected:
-        raise ValueError(f"{totals[0].num_images} images scored, the val shards hold {expected}; redo the cache stage")
+    classes, tasks = shard_classes(run_dir), scored_tasks(config)
+    rows = evaluated_rows(config, run_dir)
+    asked = asked_of(config, classes)
+    sources = [row.pop("source") for row in rows]
+    scored = score_all(config, run_dir, sources, asked, run_dir.work(WORK) / "scoring")
+    reports = _report_all(config, scored, rows, asked, folder)
     mark = {"leaky": True} if read_provenance(run_dir.artefact("segmenter")).leaky else {}
-    scored = [
+    by_task = [(task, row, report.tasks[task]) for task in tasks for row, report in zip(rows, reports, strict=True)]
+    write_json(
+        folder / ROWS,
+        [
+            {"task": task, **row, "metrics": one.metrics, "intervals": one.intervals, **mark}
+            for task, row, one in by_task
+        ],
+    )
+    write_json(folder / CURVES, [{"task": task, **row, **one.curve} for task, row, one in by_task if one.curve])
+    write_json(
+        folder / PER_CLASS,
         {
-            "task": task,
-            "method": row["method"],
-            "profile": row["profile"],
-            "seed": row["seed"],
-            "metrics": _finite_or_null(metrics(total.of_task(task), classes)),
-            **mark,
-        }
-        for task in tasks
-        for row, total in zip(rows, totals, strict=True)
-    ]
-    write_json(folder / ROWS, scored)
+            "classes": [
+                {"name": name, "is_seen": is_seen, "is_thing": is_thing}
+                for name, is_seen, is_thing in zip(classes.names, classes.is_seen, classes.is_thing, strict=True)
+            ],
+            "rows": [{"task": task, **row, "values": one.values} for task, row, one in by_task],
+        },
+    )
+    write_json(folder / COMPARISONS, [one for task in tasks for one in compared_rows(task, rows, reports)])
     draw_pictures(config, run_dir).save(folder / PANELS)
-    return {"rows": len(scored), "images": expected}
+    return {"rows": len(by_task), "images": len(scored.image_ids)}
 
 
-def _finite_or_null(values: dict[str, float]) -> dict[str, float | None]:
-    """A group without a class to average over has no value; JSON has no NaN."""
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+def evaluated_rows(config: PipelineConfig, run_dir: RunDir) -> list[dict[str, Any]]:
+    """Return method, profile, seed and source of every row: each classifier, and each with a calibration if asked."""
+    folder = run_dir.artefact("classifiers").resolve()
+    plain = [
+        {
+            **{name: row[name] for name in IDENTITY},
+            "source": ScoredRow(folder=folder / row["folder"], inference=config.inference),
+        }
+        for row in fitted_rows(run_dir)
+    ]
+    calibrated = calibrated_inference(config)
+    if calibrated is None:
+        return plain
+    return plain + [
+        {**row, "method": f"{row['method']}{CALIBRATED}", "source": replace(row["source"], inference=calibrated)}
+        for row in plain
+    ]
+
+
+def asked_of(config: PipelineConfig, classes: ClassTable) -> Asked:
+    """Return what the configuration wants to be scored."""
+    settings = config.evaluate
+    return Asked(
+        tasks=scored_tasks(config),
+        world=unseen_world(classes) if settings.unseen_only else None,
+        penalties=with_ends(settings.calibration) if settings.calibration else (),
+    )
+
+
+def compared_rows(task: Task, rows: Sequence[Mapping[str, Any]], reports: Sequence[RowReport]) -> list[dict[str, Any]]:
+    """Return each pair of (method, profile), the later one less the earlier, over the seeds that both have."""
+    groups: dict[tuple[str, str], list[tuple[int, RowReport]]] = {}
+    for row, report in zip(rows, reports, strict=True):
+        groups.setdefault((row["method"], row["profile"]), []).append((row["seed"], report))
+    scores = {
+        name: SeedScores(
+            seeds=tuple(seed for seed, _ in group),
+            estimates=np.stack([report.tasks[task].estimates for _, report in group]),
+            replicates=np.stack([report.tasks[task].replicates for _, report in group]),
+        )
+        for name, group in groups.items()
+    }
+    compared = []
+    for earlier, later in itertools.combinations(scores, 2):
+        if not set(scores[earlier].seeds) & set(scores[later].seeds):
+            continue
+        first, second = ({"method": method, "profile": profile} for method, profile in (later, earlier))
+        found = plain_comparison(scores[later], scores[earlier])
+        for values in found.values():
+            del values["deviation"]
+        compared.append({"task": task, "quality": QUALITIES[task][0], "first": first, "second": second, **found})
+    return compared
+
+
+def _report_all(
+    config: PipelineConfig, scored: ScoringPass, rows: Sequence[Mapping[str, Any]], asked: Asked, folder: Path
+) -> list[RowReport]:
+    """Return the reports of all rows, in order, and keep the scores of each."""
+    (folder / SCORES).mkdir()
+    seed = derive_seed(config.seed, "drawn images")
+    pending = {}
+    for number, row in enumerate(rows):
+        path = (folder / SCORES / f"{row['method']}-{row['profile']}-seed{row['seed']}.npz").resolve()
+        pending[_report_row.remote(scored, number, path, asked, config.evaluate.resamples, seed)] = number
+    progress, waiting = Progress("report rows", len(rows)), list(pending)
+    reports: dict[int, RowReport] = {}
+    while waiting:
+        (done,), waiting = ray.wait(waiting)
+        reports[pending[done]] = ray.get(done)
+        progress.update(len(reports))
+    return [reports[number] for number in range(len(rows))]
+
+
+def report_and_keep(scored: ScoringPass, number: int, path: Path, asked: Asked, resamples: int, seed: int) -> RowReport:
+    """Return the report of one row, and write its scores.
+
+    Raises:
+        ValueError: if the images scored are not those of the val shards.
+    """
+    torch.set_num_threads(1)
+    scores = scored.row(number)
+    write_scores(path, [scores])
+    inside = unseen_world(scored.classes).classes
+    return report_row(scores, scored.classes, inside, asked.penalties, resamples, seed)
 
 
 @ray.remote(num_cpus=1)
-def _score_file(
-    predictions: Path, classifiers: list[Path], classes: ClassTable, tasks: tuple[Task, ...], config: InferenceConfig
-) -> list[ImageTally]:
-    """Return each classifier's tally over one file of predictions; the work on an image is shared by all."""
-    torch.set_num_threads(1)
-    scorers = [head_scorer(path.name, load_classifier(path), config) for path in classifiers]
-    tallies = [evaluate_image(image, scorers, classes, tasks) for image in read_predictions(predictions)]
-    return [ImageTally.total(column) for column in zip(*tallies, strict=True)]
+def _report_row(scored: ScoringPass, number: int, path: Path, asked: Asked, resamples: int, seed: int) -> RowReport:
+    return report_and_keep(scored, number, path, asked, resamples, seed)

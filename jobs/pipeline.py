@@ -117,7 +117,11 @@ def stages(config: PipelineConfig) -> list[Stage]:
             name="evaluate",
             output="evaluation",
             inputs=("cache", "classifiers", "segmenter"),
-            settings=lambda config: {**_of("inference")(config), "tasks": list(scored_tasks(config))},
+            settings=lambda config: {
+                **_of("inference", "seed")(config),
+                **to_plain(config.evaluate),
+                "tasks": list(scored_tasks(config)),
+            },
             work=evaluate.evaluate,
         ),
         Stage(

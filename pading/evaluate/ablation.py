@@ -14,7 +14,7 @@ from jaxtyping import Float64
 
 from pading.classes import ClassTable
 from pading.config import to_plain
-from pading.evaluate.bootstrap import GROUPS, SeedScores, compare, group_scores, interval
+from pading.evaluate.bootstrap import GROUPS, SeedScores, group_scores, interval, plain_comparison
 from pading.evaluate.per_image import QUALITIES, ImageScores
 from pading.evaluate.published import PUBLISHED_GAINS, published_beside
 from pading.splits.split import Task
@@ -117,19 +117,7 @@ def _comparisons(line: Line, table: Table, results: Mapping[Variant, VariantResu
         theirs = results[variants[reference]].scores
         if mine is None or theirs is None or not set(mine.seeds) & set(theirs.seeds):
             continue
-        groups = {}
-        for group in GROUPS:
-            found = compare(mine, theirs, group)
-            groups[group] = {
-                "difference": _finite(found.difference.value),
-                "low": _finite(found.difference.low),
-                "high": _finite(found.difference.high),
-                "deviation": _finite(found.deviation),
-                "probability_better": _finite(found.probability_better),
-                "seeds_better": found.seeds_better,
-                "num_seeds": found.num_seeds,
-            }
-        compared.append({"reference": reference, **groups})
+        compared.append({"reference": reference, **plain_comparison(mine, theirs)})
     return compared
 
 

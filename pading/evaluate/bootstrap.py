@@ -5,6 +5,7 @@ variants are compared on the same images and the same seeds, so that what they s
 Axes: R sets of drawn images, N images, K classes, S seeds, G groups: seen, unseen, harmonic mean.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -118,6 +119,31 @@ def compare(first: SeedScores, second: SeedScores, group: str) -> Comparison:
         seeds_better=int((estimates > 0).sum()),
         num_seeds=len(shared),
     )
+
+
+def plain_comparison(first: SeedScores, second: SeedScores) -> dict[str, dict[str, float | int | None]]:
+    """Return the comparison of two variants in every group as data for JSON; null stands where there is no value.
+
+    Raises:
+        ValueError: as `compare` does.
+    """
+    plain: dict[str, dict[str, float | int | None]] = {}
+    for group in GROUPS:
+        found = compare(first, second, group)
+        plain[group] = {
+            "difference": _finite(found.difference.value),
+            "low": _finite(found.difference.low),
+            "high": _finite(found.difference.high),
+            "deviation": _finite(found.deviation),
+            "probability_better": _finite(found.probability_better),
+            "seeds_better": found.seeds_better,
+            "num_seeds": found.num_seeds,
+        }
+    return plain
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _interval(estimates: Float64[np.ndarray, "S"], replicates: Float64[np.ndarray, "S R"]) -> Interval:

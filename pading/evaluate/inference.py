@@ -111,18 +111,22 @@ def panoptic_map(
     query keeps the pixels that it won and that lie inside its own mask, unless it won too small a share of that mask.
     Queries of one stuff class make one segment. Pixels that nobody keeps are void.
     """
-    found = candidates(class_probabilities, classes, config)
+    labels = query_choice(class_probabilities, classes).labels(config.seen_penalty)
+    found = candidates(class_probabilities, labels, classes, config)
     owners = owner_map(found, masks, config)
-    labels = found.labels.numpy()
-    survivors = np.flatnonzero(np.bincount(owners.ravel(), minlength=len(labels) + 1)[1:])
-    first, segment = merged_stuff(labels[survivors], classes)
-    value = np.zeros(len(labels) + 1, np.int32)
-    value[survivors + 1] = segment + 1
-    return PanopticMap(label_map=value[owners], classes=labels[survivors][first])
+    segments, segment_classes = merged_segments(found, np.bincount(owners.ravel()), classes)
+    return PanopticMap(label_map=segments[owners], classes=segment_classes)
 
 
-def candidates(class_probabilities: Float[Tensor, "Q K1"], classes: ClassTable, config: InferenceConfig) -> Candidates:
-    """Return the queries that are taken for objects, and what they are called.
+def query_choice(class_probabilities: Float[Tensor, "Q K1"], classes: ClassTable) -> Choice:
+    """Return the candidates for the name of every query, should it be an object."""
+    return choose(class_probabilities[:, :-1].T, classes.is_seen)
+
+
+def candidates(
+    class_probabilities: Float[Tensor, "Q K1"], labels: Int64[Tensor, "Q"], classes: ClassTable, config: InferenceConfig
+) -> Candidates:
+    """Return the queries that are taken for objects, by the names that `labels` give them.
 
     A seen penalty changes what a query is called, argmax_c p(c) - penalty [c seen], but not whether it is an object,
     nor its score max_c p(c): with the penalty in the score, sure seen segments would fall below the threshold and leave
@@ -130,13 +134,9 @@ def candidates(class_probabilities: Float[Tensor, "Q K1"], classes: ClassTable, 
     but for a threshold of their own, which queries called unseen must exceed instead.
     """
     scores, best = class_probabilities.max(dim=1)
-    labels = best
-    if config.seen_penalty != 0:
-        labels = choose(class_probabilities[:, :-1].T, classes.is_seen).labels(config.seen_penalty)
     threshold = torch.full_like(scores, config.object_score_threshold)
     if config.unseen_score_threshold is not None:
-        is_unseen = ~torch.tensor((*classes.is_seen, True))[labels]
-        threshold[is_unseen] = config.unseen_score_threshold
+        threshold[~torch.tensor(classes.is_seen)[labels]] = config.unseen_score_threshold
     queries = torch.nonzero((best < classes.num_classes) & (scores > threshold)).flatten()
     return Candidates(queries=queries, labels=labels[queries], scores=scores[queries])
 
@@ -164,13 +164,21 @@ def owner_map(found: Candidates, masks: UpsampledMasks, config: InferenceConfig)
     return torch.where(is_inside, value[winner], 0).reshape(height, width).numpy()
 
 
-def merged_stuff(
-    labels: Int64[np.ndarray, "S"], classes: ClassTable
-) -> tuple[Int64[np.ndarray, "N"], Int64[np.ndarray, "S"]]:
-    """Return the first candidate of each segment, and each candidate's segment: stuff of one class is one segment."""
-    keys = np.where(np.asarray(classes.is_thing)[labels], classes.num_classes + np.arange(len(labels)), labels)
+def merged_segments(
+    found: Candidates, num_pixels: Int64[np.ndarray, "P"], classes: ClassTable
+) -> tuple[Int32[np.ndarray, "S1"], Int64[np.ndarray, "N"]]:
+    """Return each candidate's segment, counted from 1, and the class of each segment: stuff of one class is one.
+
+    The first candidate is nobody, for void; whoever has no pixel is void, too. `num_pixels` may end early.
+    """
+    labels = found.labels.numpy()
+    survivors = np.flatnonzero(num_pixels[1:])
+    own = labels[survivors]
+    keys = np.where(np.asarray(classes.is_thing)[own], classes.num_classes + np.arange(len(own)), own)
     _, first, segment = np.unique(keys, return_index=True, return_inverse=True)
-    return first, segment
+    segments = np.zeros(len(labels) + 1, np.int32)
+    segments[survivors + 1] = segment + 1
+    return segments, own[first]
 
 
 def semantic_map(

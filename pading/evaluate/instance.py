@@ -1,10 +1,12 @@
-"""Instance quality as COCOeval counts it at one IoU threshold: match one image, add tallies, accumulate AP and recall.
+"""Instance quality as COCOeval counts it: match one image, add tallies, accumulate AP and recall.
 
-Axes: N detections, Q queries, M true segments, K classes.
+Axes: N detections, Q queries, M true segments, K classes, J judgements: each way of overlapping (by masks, by boxes)
+at each IoU threshold, the ways one after the other.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -13,7 +15,16 @@ from pading.evaluate.inference import Instances
 from pading.evaluate.overlap import Overlap
 
 RECALL_LEVELS = np.linspace(0.0, 1.0, 101)
+IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 MAX_DETECTIONS = 100  # per class and image
+# Name -> what is read of which judgements, of masks and then boxes at IOU_THRESHOLDS, and averaged.
+INSTANCE_QUALITIES: dict[str, tuple[Literal["average_precision", "recall"], tuple[int, ...]]] = {
+    "ap50": ("average_precision", (0,)),
+    "recall100": ("recall", (0,)),
+    "ap": ("average_precision", tuple(range(10))),
+    "box_ap50": ("average_precision", (10,)),
+    "box_ap": ("average_precision", tuple(range(10, 20))),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,8 +42,8 @@ class InstanceTally:
     image_ids: Int64[np.ndarray, "N"]
     classes: Int64[np.ndarray, "N"]
     scores: Float64[np.ndarray, "N"]
-    is_matched: Bool[np.ndarray, "N"]  # to a true instance that is not a crowd
-    is_ignored: Bool[np.ndarray, "N"]  # lies in a crowd of its class: neither right nor wrong
+    is_matched: Bool[np.ndarray, "N J"]  # to a true instance that is not a crowd
+    is_ignored: Bool[np.ndarray, "N J"]  # lies in a crowd of its class: neither right nor wrong
     num_true: Int64[np.ndarray, "K"]
 
     def __add__(self, other: "InstanceTally") -> "InstanceTally":
@@ -50,8 +61,8 @@ class InstanceTally:
             num_true=np.sum([tally.num_true for tally in tallies], axis=0),
         )
 
-    def quality(self) -> InstanceQuality:
-        """Return COCO's 101-point average precision and the final recall of each class.
+    def quality(self, judgement: int = 0) -> InstanceQuality:
+        """Return COCO's 101-point average precision and the final recall of each class, by one of the judgements.
 
         Detections are ranked by score over all images; equal scores by image id, then in their order within the
         image, so that the order in which tallies were added does not matter.
@@ -60,10 +71,10 @@ class InstanceTally:
         average_precision = np.where(self.num_true > 0, 0.0, np.nan)
         recall = average_precision.copy()
         rank = np.lexsort((self.image_ids, -self.scores, self.classes))
-        rank = rank[~self.is_ignored[rank]]
+        rank = rank[~self.is_ignored[rank, judgement]]
         starts = np.searchsorted(self.classes[rank], np.arange(num_classes + 1))
         for class_index in np.flatnonzero(self.num_true):
-            is_matched = self.is_matched[rank[starts[class_index] : starts[class_index + 1]]]
+            is_matched = self.is_matched[rank[starts[class_index] : starts[class_index + 1]], judgement]
             if len(is_matched) == 0:
                 continue
             found = np.cumsum(is_matched)
@@ -75,43 +86,58 @@ class InstanceTally:
             recall[class_index] = recall_curve[-1]
         return InstanceQuality(average_precision=average_precision, recall=recall)
 
+    def named_quality(self, name: str) -> Float64[np.ndarray, "K"]:
+        """Return one of `INSTANCE_QUALITIES` of each class; the tally must be of masks and boxes."""
+        what, judgements = INSTANCE_QUALITIES[name]
+        values = [getattr(self.quality(judgement), what) for judgement in judgements]
+        mean: np.ndarray = np.mean(values, axis=0)
+        return mean
+
 
 def count_image(
     image_id: int,
     detections: Instances,
-    overlap: Overlap,
+    overlaps: Sequence[Overlap],
     is_thing: Sequence[bool],
-    iou_threshold: float = 0.5,
+    iou_thresholds: Sequence[float] = (0.5,),
 ) -> InstanceTally:
     """Match one image's detections to its true instances, class by class, best score first.
 
     A detection takes the free true instance of its class with the largest IoU at or above the threshold (the last one
     among equals); failing that, one that lies in a crowd of its class to that degree is ignored. At most 100
-    detections per class.
+    detections per class. `overlaps` are of the same queries and segments, each measured in its way.
     """
     order = np.argsort(-detections.scores, kind="stable")
     order = order[_rank_within(detections.classes[order]) < MAX_DETECTIONS]
     classes, queries = detections.classes[order], detections.queries[order]
-    is_instance = np.asarray(is_thing)[overlap.classes]
-    is_close = overlap.iou[queries] >= min(iou_threshold, 1 - 1e-10)  # (N, M)
-    is_close &= (classes[:, None] == overlap.classes) & is_instance
+    truth = overlaps[0]
+    is_instance = np.asarray(is_thing)[truth.classes]
+    may_match = (classes[:, None] == truth.classes) & is_instance  # (N, M)
+    thresholds = np.minimum(iou_thresholds, 1 - 1e-10)
+    iou = np.stack([overlap.iou[queries] for overlap in overlaps], axis=1)  # (N, ways, M)
+    is_close = (iou[:, :, None] >= thresholds[:, None]) & may_match[:, None, None]
+    is_close = is_close.reshape(len(order), len(overlaps) * len(thresholds), len(truth.classes))  # (N, J, M)
+    lies_in_crowd = is_close[:, :, truth.is_crowd].any(axis=2)
+    is_close[:, :, truth.is_crowd] = False
 
-    is_matched = np.zeros(len(order), dtype=bool)
-    is_free = ~overlap.is_crowd
+    num_judgements = is_close.shape[1]
+    is_matched = np.zeros((len(order), num_judgements), dtype=bool)
+    is_free = np.ones(is_close.shape[1:], dtype=bool)
     # Greedy, hence in order; only the few detections that reach some instance of their class enter the loop.
-    for detection in np.flatnonzero(is_close[:, ~overlap.is_crowd].any(axis=1)):
-        candidates = np.flatnonzero(is_close[detection] & is_free)
-        if len(candidates):
-            ious = overlap.iou[queries[detection], candidates]
-            is_free[candidates[len(ious) - 1 - np.argmax(ious[::-1])]] = False
-            is_matched[detection] = True
+    for detection in np.flatnonzero(is_close.any(axis=(1, 2))):
+        is_candidate = is_close[detection] & is_free  # (J, M)
+        own = np.repeat(iou[detection], len(thresholds), axis=0)
+        taken = own.shape[1] - 1 - np.argmax(np.where(is_candidate, own, -1.0)[:, ::-1], axis=1)
+        matched = np.flatnonzero(is_candidate.any(axis=1))
+        is_free[matched, taken[matched]] = False
+        is_matched[detection, matched] = True
     return InstanceTally(
         image_ids=np.full(len(order), image_id, dtype=np.int64),
         classes=classes,
         scores=detections.scores[order].astype(np.float64),
         is_matched=is_matched,
-        is_ignored=is_close[:, overlap.is_crowd].any(axis=1) & ~is_matched,
-        num_true=np.bincount(overlap.classes[is_instance & ~overlap.is_crowd], minlength=len(is_thing)),
+        is_ignored=lies_in_crowd & ~is_matched,
+        num_true=np.bincount(truth.classes[is_instance & ~truth.is_crowd], minlength=len(is_thing)),
     )
 
 

@@ -12,35 +12,47 @@ from jaxtyping import Float64, Int, Int64
 from pading.data.sample import Segment
 from pading.evaluate.pairs import count_pairs
 
+HIGH_UNIT = 2.0**26  # IoUs are split at this binary place
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PanopticQuality:
     """Per class, as fractions; NaN for a class that is neither in the truth nor predicted."""
 
-    pq: Float64[np.ndarray, "K"]
-    sq: Float64[np.ndarray, "K"]
-    rq: Float64[np.ndarray, "K"]
+    pq: Float64[np.ndarray, "*P K"]
+    sq: Float64[np.ndarray, "*P K"]
+    rq: Float64[np.ndarray, "*P K"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PanopticTally:
-    """Per class: the summed IoU of the matches, and the numbers of matches, false and missed segments."""
+    """Per class: the summed IoU of the matches, and the numbers of matches, false and missed segments.
 
-    iou_sum: Float64[np.ndarray, "K"]
-    true_positives: Int64[np.ndarray, "K"]
-    false_positives: Int64[np.ndarray, "K"]
-    false_negatives: Int64[np.ndarray, "K"]
+    An IoU above one half is a multiple of 2^-53. Its first 26 binary places and the rest are summed apart, both without
+    rounding up to 2^26 matches, so that tallies add to the same bits in any order and grouping.
+    """
+
+    iou_parts: Float64[np.ndarray, "2 *P K"]  # P: as many penalties as were tallied together, if any
+    true_positives: Int64[np.ndarray, "*P K"]
+    false_positives: Int64[np.ndarray, "*P K"]
+    false_negatives: Int64[np.ndarray, "*P K"]
 
     def __add__(self, other: "PanopticTally") -> "PanopticTally":
         return PanopticTally(
-            iou_sum=self.iou_sum + other.iou_sum,
+            iou_parts=self.iou_parts + other.iou_parts,
             true_positives=self.true_positives + other.true_positives,
             false_positives=self.false_positives + other.false_positives,
             false_negatives=self.false_negatives + other.false_negatives,
         )
 
     @property
-    def weight(self) -> Float64[np.ndarray, "K"]:
+    def iou_sum(self) -> Float64[np.ndarray, "*P K"]:
+        """The summed IoU of the matches, rounded once."""
+        total: np.ndarray = self.iou_parts[0] + self.iou_parts[1]
+        return total
+
+    @property
+    def weight(self) -> Float64[np.ndarray, "*P K"]:
         """TP + FP/2 + FN/2, which PQ and RQ are divided by."""
         return self.true_positives + 0.5 * self.false_positives + 0.5 * self.false_negatives
 
@@ -72,8 +84,22 @@ def count_image(
     Raises:
         ValueError: if the maps differ in size, hold labels that no segment has, or a predicted segment has no pixel.
     """
+    counts = count_pairs(predicted_map, label_map, len(predicted_classes) + 1, len(segments) + 1)
+    return count_table(counts, predicted_classes, segments, num_classes)
+
+
+def count_table(
+    counts: Int64[np.ndarray, "S1 M1"],
+    predicted_classes: Int64[np.ndarray, "S"],
+    segments: Sequence[Segment],
+    num_classes: int,
+) -> PanopticTally:
+    """Count one image as `count_image` does, from how many pixels each pair of labels has, void first.
+
+    Raises:
+        ValueError: if a predicted segment has no pixel.
+    """
     num_predicted = len(predicted_classes)
-    counts = count_pairs(predicted_map, label_map, num_predicted + 1, len(segments) + 1)
     predicted_area, true_area = counts[1:].sum(axis=1), counts[:, 1:].sum(axis=0)
     if num_predicted and predicted_area.min() == 0:
         raise ValueError(f"predicted segments {np.flatnonzero(predicted_area == 0) + 1} have no pixel; leave them out")
@@ -96,8 +122,10 @@ def count_image(
     crowd = np.where(crowd_columns > 0, counts[np.arange(1, num_predicted + 1), crowd_columns], 0)
     is_false = 2 * (void + crowd) <= predicted_area
     is_false[predicted_matched] = False
+    high = np.floor(ious * HIGH_UNIT) / HIGH_UNIT
+    parts = [np.bincount(matched_classes, weights=part, minlength=num_classes) for part in (high, ious - high)]
     return PanopticTally(
-        iou_sum=np.bincount(matched_classes, weights=ious, minlength=num_classes).astype(np.float64),
+        iou_parts=np.stack(parts).astype(np.float64),
         true_positives=np.bincount(matched_classes, minlength=num_classes),
         false_positives=np.bincount(predicted_classes[is_false], minlength=num_classes),
         false_negatives=np.bincount(true_classes[is_missed], minlength=num_classes),

@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
 
 from pading.classes import ClassTable
-from pading.evaluate import instance, panoptic, semantic
-from pading.evaluate.inference import instances, panoptic_map, semantic_map, upsampled_masks
-from pading.evaluate.instance import InstanceTally
-from pading.evaluate.overlap import overlap
+from pading.evaluate.counting import PreparedImage, count_instances, count_panoptic, count_semantic, prepare
+from pading.evaluate.inference import InferenceConfig
+from pading.evaluate.instance import INSTANCE_QUALITIES, InstanceTally
+from pading.evaluate.mask_recall import MaskRecallTally
+from pading.evaluate.panoptic import PanopticTally
 from pading.evaluate.predictions import ImagePrediction
-from pading.evaluate.report import require_known_classes
 from pading.evaluate.scorer import Scorer
+from pading.evaluate.semantic import SemanticTally
 from pading.evaluate.weighted_precision import weighted_precision
 from pading.splits.split import Task
 
@@ -27,11 +29,12 @@ QUALITIES: dict[Task, tuple[str, ...]] = {
     "semantic": ("miou",),
     "instance": ("ap50", "recall100"),
 }
-# The last thing counted is positive exactly where the class is present, in the truth or the prediction.
+# Of every task, true segments that some query covers, and all of them; the last thing counted is positive exactly where
+# the class is present, in the truth or the prediction.
 COUNTED: dict[Task, tuple[str, ...]] = {
-    "panoptic": ("iou_sum", "true_positives", "weight"),
-    "semantic": ("correct", "union"),
-    "instance": ("num_true",),
+    "panoptic": ("covered", "segments", "iou_sum", "true_positives", "weight"),
+    "semantic": ("covered", "segments", "correct", "union"),
+    "instance": ("covered", "segments", "num_true"),
 }
 RATIOS = {
     "pq": ("iou_sum", "weight"),
@@ -86,16 +89,12 @@ class ImageScores:
         Raises:
             ValueError: if the task has no such quality, or there is not one weight an image.
         """
-        if name not in QUALITIES[self.task]:
-            raise ValueError(f"{self.task} has no {name!r}: it has {', '.join(QUALITIES[self.task])}")
+        if name not in (measured := qualities_of(self.task)):
+            raise ValueError(f"{self.task} has no {name!r}: it has {', '.join(measured)}")
         if weights.ndim != 2 or weights.shape[1] != len(self.image_ids):
             raise ValueError(f"weights {weights.shape} for {len(self.image_ids)} images: pass one column an image")
         if self.task == "instance":
-            assert self.detections is not None
-            precision, recall = weighted_precision(
-                self.detections, self.image_ids, weights, weights @ self._dense("num_true")
-            )
-            return precision if name == "ap50" else recall
+            return self._instance_quality(name, weights)
         above, below = RATIOS[name]
         numerator, denominator = weights @ self._dense(above), weights @ self._dense(below)
         presence = COUNTED[self.task][-1]
@@ -103,11 +102,33 @@ class ImageScores:
         ratio = numerator / np.where(denominator > 0, denominator, 1.0)
         return np.where(is_present, ratio, np.nan)
 
+    def total(self, counted: str) -> Float64[np.ndarray, "K"]:
+        """Return how much of one of the things that are COUNTED each class has."""
+        column = self.counts[:, COUNTED[self.task].index(counted)]
+        total: np.ndarray = np.bincount(self.pair_classes, weights=column, minlength=self.num_classes)
+        return total
+
+    def _instance_quality(self, name: str, weights: Float64[np.ndarray, "R N"]) -> Float64[np.ndarray, "R K"]:
+        assert self.detections is not None
+        what, judgements = INSTANCE_QUALITIES[name]
+        num_true = weights @ self._dense("num_true")
+        values: np.ndarray = np.zeros_like(num_true)
+        for judgement in judgements:
+            precision, recall = weighted_precision(self.detections, self.image_ids, weights, num_true, judgement)
+            values += precision if what == "average_precision" else recall
+        values /= len(judgements)
+        return values
+
     def _dense(self, counted: str) -> Float64[np.ndarray, "N K"]:
         dense = np.zeros((len(self.image_ids), self.num_classes))
         rows = np.searchsorted(self.image_ids, self.pair_image_ids)
         dense[rows, self.pair_classes] = self.counts[:, COUNTED[self.task].index(counted)]
         return dense
+
+
+def qualities_of(task: Task) -> tuple[str, ...]:
+    """Return everything that a task measures of a class, what it is judged by first."""
+    return tuple(INSTANCE_QUALITIES) if task == "instance" else QUALITIES[task]
 
 
 def score_image(
@@ -118,47 +139,54 @@ def score_image(
     Raises:
         ValueError: if a scorer returns another shape or NaN, or the image has a class that the table lacks.
     """
-    require_known_classes(image, classes)
-    masks = upsampled_masks(image)
-    overlaps = overlap(masks.is_positive, image.label_maps, image.segments) if task == "instance" else None
-    scores = []
-    for scorer in scorers:
-        probabilities, config = scorer.probabilities(image, classes), scorer.inference
-        detections: InstanceTally | None = None
-        if task == "panoptic":
-            found = panoptic_map(probabilities, masks, classes, config)
-            tally = panoptic.count_image(
-                found.label_map, found.classes, image.label_map, image.segments, classes.num_classes
-            )
-            counts = [tally.iou_sum, tally.true_positives, tally.weight]
-        elif task == "semantic":
-            confusion = semantic.count_image(
-                semantic_map(probabilities, masks, classes, config),
-                image.label_map,
-                image.segments,
-                classes.num_classes,
-            ).confusion
-            correct = np.diagonal(confusion)
-            counts = [correct, confusion.sum(axis=0) + confusion.sum(axis=1) - correct]
-        else:
-            assert overlaps is not None
-            detected = instances(probabilities, masks, classes, config)
-            detections = instance.count_image(image.image_id, detected, overlaps, classes.is_thing)
-            counts = [detections.num_true]
-        scores.append(_scores(image.image_id, np.stack(counts, axis=1).astype(np.float64), task, detections))
-    return scores
+    prepared = prepare(image, classes)
+    return [
+        score_prepared(prepared, scorer.probabilities(image, classes), classes, task, scorer.inference)
+        for scorer in scorers
+    ]
 
 
-def _scores(
-    image_id: int, counts: Float64[np.ndarray, "K C"], task: Task, detections: InstanceTally | None
+def score_prepared(
+    prepared: PreparedImage,
+    probabilities: Float[Tensor, "Q K1"],
+    classes: ClassTable,
+    task: Task,
+    config: InferenceConfig,
 ) -> ImageScores:
-    present = np.flatnonzero(counts.any(axis=1))
+    """Return the counts of one image by its queries' probabilities."""
+    tally: PanopticTally | SemanticTally | InstanceTally
+    if task == "panoptic":
+        (tally,) = count_panoptic(prepared, probabilities, classes, config, [config.seen_penalty])
+    elif task == "semantic":
+        tally = count_semantic(prepared, probabilities, classes, config)
+    else:
+        tally = count_instances(prepared, probabilities, classes, config)
+    return scores_of_tally(prepared.image.image_id, tally, prepared.mask_recall(classes.num_classes))
+
+
+def scores_of_tally(
+    image_id: int, tally: PanopticTally | SemanticTally | InstanceTally, recall: MaskRecallTally
+) -> ImageScores:
+    """Return what was tallied on one image as scores."""
+    detections: InstanceTally | None = None
+    if isinstance(tally, PanopticTally):
+        task: Task = "panoptic"
+        counts = [tally.iou_sum, tally.true_positives, tally.weight]
+    elif isinstance(tally, SemanticTally):
+        task = "semantic"
+        correct = np.diagonal(tally.confusion)
+        counts = [correct, tally.confusion.sum(axis=0) + tally.confusion.sum(axis=1) - correct]
+    else:
+        task, detections = "instance", tally
+        counts = [tally.num_true]
+    columns = np.stack([recall.num_found, recall.num_true, *counts], axis=1).astype(np.float64)
+    present = np.flatnonzero(columns.any(axis=1))
     return ImageScores(
         task=task,
-        num_classes=len(counts),
+        num_classes=len(columns),
         image_ids=np.array([image_id], dtype=np.int64),
         pair_image_ids=np.full(len(present), image_id, dtype=np.int64),
         pair_classes=present.astype(np.int64),
-        counts=counts[present],
+        counts=columns[present],
         detections=detections,
     )

@@ -8,21 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64
-from torch import Tensor
 
 from pading.classes import ClassTable
-from pading.evaluate import instance, mask_recall, panoptic, semantic
-from pading.evaluate.inference import (
-    InferenceConfig,
-    UpsampledMasks,
-    instances,
-    panoptic_map,
-    semantic_map,
-    upsampled_masks,
-)
-from pading.evaluate.instance import InstanceTally
+from pading.evaluate.counting import count_instances, count_panoptic, count_semantic, prepare
+from pading.evaluate.instance import INSTANCE_QUALITIES, InstanceTally
 from pading.evaluate.mask_recall import MaskRecallTally
-from pading.evaluate.overlap import Overlap, overlap
 from pading.evaluate.panoptic import PanopticTally
 from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.scorer import Scorer
@@ -61,7 +51,7 @@ class ImageTally:
 
     @staticmethod
     def total(tallies: "Sequence[ImageTally]") -> "ImageTally":
-        """Return the sum of tallies, in the order given; counts are exact, sums of IoU depend on the order by rounding.
+        """Return the sum of tallies; their order and grouping do not matter.
 
         Raises:
             ValueError: if there is none.
@@ -92,97 +82,59 @@ def evaluate_image(
     """
     if unknown := sorted(set(tasks) - JUDGED.keys()):
         raise ValueError(f"no task {unknown[0]!r} to score; choose from {', '.join(JUDGED)}")
-    require_known_classes(image, classes)
-    masks = upsampled_masks(image)
-    overlaps = overlap(masks.is_positive, image.label_maps, image.segments)
-    recall = mask_recall.count_image(overlaps, classes.num_classes)
+    prepared = prepare(image, classes)
+    recall = prepared.mask_recall(classes.num_classes)
     tallies = []
     for scorer in scorers:
         probabilities, config = scorer.probabilities(image, classes), scorer.inference
+        of_task: dict[Task, Any] = {}
+        if "panoptic" in tasks:
+            (of_task["panoptic"],) = count_panoptic(prepared, probabilities, classes, config, [config.seen_penalty])
+        if "semantic" in tasks:
+            of_task["semantic"] = count_semantic(prepared, probabilities, classes, config)
+        if "instance" in tasks:
+            of_task["instance"] = count_instances(prepared, probabilities, classes, config)
         tallies.append(
             ImageTally(
                 num_images=1,
-                panoptic=_count_panoptic(image, probabilities, masks, classes, config) if "panoptic" in tasks else None,
-                semantic=_count_semantic(image, probabilities, masks, classes, config) if "semantic" in tasks else None,
-                instance=_count_instances(image, probabilities, masks, overlaps, classes, config)
-                if "instance" in tasks
-                else None,
+                panoptic=of_task.get("panoptic"),
+                semantic=of_task.get("semantic"),
+                instance=of_task.get("instance"),
                 mask_recall=recall,
             )
         )
     return tallies
 
 
-def require_known_classes(image: ImagePrediction, classes: ClassTable) -> None:
-    """Check that a class table holds every class of an image's truth.
-
-    Raises:
-        ValueError: if it does not.
-    """
-    if any(segment.class_index >= classes.num_classes for segment in image.segments):
-        raise ValueError(
-            f"image {image.image_id} has a class beyond the {classes.num_classes} of table {classes.name!r}; "
-            "predictions and table belong to different splits"
-        )
-
-
 def metrics(tally: ImageTally, classes: ClassTable, absent: AbsentClasses = "skip") -> dict[str, float]:
-    """Return flat metrics in percent: "pq/seen", "pq/unseen", "pq/hm" and so on for sq, rq, miou, ap50 and recall100.
+    """Return flat metrics in percent: "pq/seen", "pq/unseen", "pq/hm" and so on for sq, rq, miou and instances.
 
     Each is a plain mean over the classes of the group; hm is the harmonic mean of the two means. Classes that occur
     neither in the truth nor in the predictions are left out, or count as zero in pq, sq and rq with absent="zero", as
     PADing's released evaluator has it. NaN where a group has no class to average. "miou/num_seen" and
     "miou/num_unseen" tell how many classes were averaged; "recall50/masks/..." is the class-agnostic share of covered
     segments. There are metrics of the tasks that were scored: panoptic "pq/...", "sq/..." and "rq/...", semantic
-    "miou/...", instance "ap50/..." and "recall100/...".
+    "miou/...", instance "ap50/...", "recall100/..." and the others of `INSTANCE_QUALITIES`.
     """
     values: dict[str, float] = {}
     if tally.panoptic is not None:
         quality = tally.panoptic.quality()
-        values |= _grouped("pq", quality.pq, classes, absent)
-        values |= _grouped("sq", quality.sq, classes, absent)
-        values |= _grouped("rq", quality.rq, classes, absent)
+        values |= grouped("pq", quality.pq, classes, absent)
+        values |= grouped("sq", quality.sq, classes, absent)
+        values |= grouped("rq", quality.rq, classes, absent)
     if tally.semantic is not None:
         miou = tally.semantic.iou()
-        values |= _grouped("miou", miou, classes, "skip")
+        values |= grouped("miou", miou, classes, "skip")
         values["miou/num_seen"] = float(np.isfinite(miou[list(classes.seen)]).sum())
         values["miou/num_unseen"] = float(np.isfinite(miou[list(classes.unseen)]).sum())
     if tally.instance is not None:
-        instance_quality = tally.instance.quality()
-        values |= _grouped("ap50", instance_quality.average_precision, classes, "skip")
-        values |= _grouped("recall100", instance_quality.recall, classes, "skip")
+        for name in INSTANCE_QUALITIES:
+            values |= grouped(name, tally.instance.named_quality(name), classes, "skip")
     for name, group in (("seen", classes.seen), ("unseen", classes.unseen)):
         num_true = int(tally.mask_recall.num_true[list(group)].sum())
         num_found = int(tally.mask_recall.num_found[list(group)].sum())
         values[f"recall50/masks/{name}"] = 100 * num_found / num_true if num_true else float("nan")
     return values
-
-
-def _count_panoptic(
-    image: ImagePrediction, probabilities: Tensor, masks: UpsampledMasks, classes: ClassTable, config: InferenceConfig
-) -> PanopticTally:
-    found = panoptic_map(probabilities, masks, classes, config)
-    return panoptic.count_image(found.label_map, found.classes, image.label_map, image.segments, classes.num_classes)
-
-
-def _count_semantic(
-    image: ImagePrediction, probabilities: Tensor, masks: UpsampledMasks, classes: ClassTable, config: InferenceConfig
-) -> SemanticTally:
-    return semantic.count_image(
-        semantic_map(probabilities, masks, classes, config), image.label_map, image.segments, classes.num_classes
-    )
-
-
-def _count_instances(
-    image: ImagePrediction,
-    probabilities: Tensor,
-    masks: UpsampledMasks,
-    overlaps: Overlap,
-    classes: ClassTable,
-    config: InferenceConfig,
-) -> InstanceTally:
-    found = instances(probabilities, masks, classes, config)
-    return instance.count_image(image.image_id, found, overlaps, classes.is_thing)
 
 
 def _sum(tallies: Iterable[Any]) -> Any:
@@ -210,9 +162,10 @@ def harmonic_mean(seen: float, unseen: float) -> float:
     return 2 * product / (seen + unseen) if product else product
 
 
-def _grouped(
+def grouped(
     name: str, values: Float64[np.ndarray, "K"], classes: ClassTable, absent: AbsentClasses
 ) -> dict[str, float]:
+    """Return the metrics of a quality of each class: means over seen and unseen classes in percent, and of both."""
     seen = 100 * group_mean(values, classes.seen, absent)
     unseen = 100 * group_mean(values, classes.unseen, absent)
     return {f"{name}/seen": seen, f"{name}/unseen": unseen, f"{name}/hm": harmonic_mean(seen, unseen)}

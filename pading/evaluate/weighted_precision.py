@@ -16,6 +16,7 @@ def weighted_precision(
     image_ids: Int64[np.ndarray, "N"],
     weights: Float64[np.ndarray, "R N"],
     num_true: Float64[np.ndarray, "R K"],
+    judgement: int = 0,
 ) -> tuple[Float64[np.ndarray, "R K"], Float64[np.ndarray, "R K"]]:
     """Return what `InstanceTally.quality` would, were image n there weights[:, n] times: precision, then recall.
 
@@ -26,15 +27,16 @@ def weighted_precision(
         image_ids: ascending; the images that the columns of `weights` belong to.
         weights: not negative.
         num_true: true instances of each class under each set of weights; a class without any is NaN.
+        judgement: which of the detections' judgements counts.
     """
     precision, recall = (np.where(num_true > 0, 0.0, np.nan) for _ in range(2))
     rank = np.lexsort((detections.image_ids, -detections.scores, detections.classes))
-    rank = rank[~detections.is_ignored[rank]]
+    rank = rank[~detections.is_ignored[rank, judgement]]
     columns = np.searchsorted(image_ids, detections.image_ids[rank])
     starts = np.searchsorted(detections.classes[rank], np.arange(num_true.shape[1] + 1))
     for class_index in np.flatnonzero(np.diff(starts)):
         chosen = slice(starts[class_index], starts[class_index + 1])
-        is_matched = detections.is_matched[rank[chosen]]
+        is_matched = detections.is_matched[rank[chosen], judgement]
         has_true = np.flatnonzero(num_true[:, class_index])
         if not is_matched.any():
             continue

@@ -42,7 +42,7 @@ def scores_of(quality: float) -> ImageScores:
         image_ids=np.arange(NUM_IMAGES),
         pair_image_ids=pairs[0],
         pair_classes=pairs[1],
-        counts=np.tile([quality, 1.0, 1.0], (3 * NUM_IMAGES, 1)),
+        counts=np.tile([1.0, 1.0, quality, 1.0, 1.0], (3 * NUM_IMAGES, 1)),
         detections=None,
     )
 

@@ -96,7 +96,7 @@ def assert_equals_coco(tally: InstanceTally, evaluation: COCOeval) -> None:
 def test_precision_and_recall_worked_by_hand():
     # Two true instances; right at 0.9, wrong at 0.8, right at 0.7: precision 1 up to recall 1/2, then 2/3.
     iou = overlap_of([[0.9, 0.0], [0.1, 0.2], [0.0, 0.6]], [0, 0], [False, False])
-    quality = count_image(1, found([0, 0, 0], [0.9, 0.8, 0.7]), iou, [True, True]).quality()
+    quality = count_image(1, found([0, 0, 0], [0.9, 0.8, 0.7]), [iou], [True, True]).quality()
     assert quality.average_precision[0] == pytest.approx((51 * 1 + 50 * 2 / 3) / 101, abs=1e-12)
     assert quality.recall[0] == 1.0
     assert np.isnan(quality.average_precision[1])
@@ -105,31 +105,31 @@ def test_precision_and_recall_worked_by_hand():
 
 def test_a_true_instance_is_matched_once_and_the_best_score_chooses_first():
     iou = overlap_of([[0.6], [0.9]], [0], [False])
-    tally = count_image(1, found([0, 0], [0.5, 0.4]), iou, [True])
-    assert tally.is_matched.tolist() == [True, False]
+    tally = count_image(1, found([0, 0], [0.5, 0.4]), [iou], [True])
+    assert tally.is_matched[:, 0].tolist() == [True, False]
     assert tally.scores.tolist() == [0.5, 0.4]
 
 
 def test_a_threshold_is_reached_by_equality():
-    assert count_image(1, found([0], [1.0]), overlap_of([[0.5]], [0], [False]), [True]).is_matched.all()
+    assert count_image(1, found([0], [1.0]), [overlap_of([[0.5]], [0], [False])], [True]).is_matched.all()
 
 
 def test_a_crowd_excuses_any_number_of_detections_but_true_instances_come_first():
     iou = overlap_of([[0.95, 0.6], [0.9, 0.7], [0.9, 0.0]], [0, 0], [True, False])
-    tally = count_image(1, found([0, 0, 0], [0.9, 0.8, 0.7]), iou, [True])
-    assert tally.is_matched.tolist() == [True, False, False]
-    assert tally.is_ignored.tolist() == [False, True, True]
+    tally = count_image(1, found([0, 0, 0], [0.9, 0.8, 0.7]), [iou], [True])
+    assert tally.is_matched[:, 0].tolist() == [True, False, False]
+    assert tally.is_ignored[:, 0].tolist() == [False, True, True]
     assert tally.num_true.tolist() == [1]
 
 
 def test_stuff_has_no_instances():
     iou = overlap_of([[0.9, 0.9]], [0, 1], [False, False])
-    tally = count_image(1, found([0], [0.9]), iou, [True, False])
+    tally = count_image(1, found([0], [0.9]), [iou], [True, False])
     assert tally.num_true.tolist() == [1, 0]
 
 
 def test_a_class_without_detections_has_precision_zero():
-    tally = count_image(1, found([], []), overlap_of([[0.0]], [0], [False]), [True])
+    tally = count_image(1, found([], []), [overlap_of([[0.0]], [0], [False])], [True])
     assert tally.quality().average_precision.tolist() == [0.0]
     assert tally.quality().recall.tolist() == [0.0]
 
@@ -141,7 +141,7 @@ def test_random_images_equal_pycocotools(seed):
     tallies = []
     for image_id, (label_map, segments, masks, detections) in images.items():
         overlaps = overlap(torch.from_numpy(masks), label_map[None], segments)
-        tallies.append(count_image(image_id, detections, overlaps, [True] * num_classes))
+        tallies.append(count_image(image_id, detections, [overlaps], [True] * num_classes))
     assert any(tally.is_ignored.any() for tally in tallies)
     assert_equals_coco(InstanceTally.total(tallies), coco_evaluation(images, num_classes))
 
@@ -150,7 +150,7 @@ def test_only_the_best_hundred_detections_of_a_class_count():
     label_map, segments, masks, _ = random_image(7)
     rng = np.random.default_rng(0)
     detections = Instances(queries=rng.integers(0, 40, 260), classes=np.arange(260) % 2, scores=rng.random(260))
-    tally = count_image(1, detections, overlap(torch.from_numpy(masks), label_map[None], segments), [True] * 4)
+    tally = count_image(1, detections, [overlap(torch.from_numpy(masks), label_map[None], segments)], [True] * 4)
     assert np.bincount(tally.classes).tolist() == [100, 100]
     assert_equals_coco(tally, coco_evaluation({1: (label_map, segments, masks, detections)}, 4))
 
@@ -161,7 +161,7 @@ def random_tallies() -> list[InstanceTally]:
     for image_id in range(5):
         label_map, segments, masks, detections = random_image(image_id)
         overlaps = overlap(torch.from_numpy(masks), label_map[None], segments)
-        tallies.append(count_image(image_id, detections, overlaps, [True] * 4))
+        tallies.append(count_image(image_id, detections, [overlaps], [True] * 4))
     return tallies
 
 
@@ -194,7 +194,7 @@ def test_official_fake_results_of_a_hundred_photos_equal_pycocotools(real_data):
         true_classes = [index_of[annotation["category_id"]] for annotation in annotations]
         overlaps = Overlap(iou=iou, classes=np.array(true_classes, int), is_crowd=np.array(crowds, bool))
         detections = found([index_of[d["category_id"]] for d in detected], [d["score"] for d in detected])
-        tallies.append(count_image(image_id, detections, overlaps, [True] * len(index_of)))
+        tallies.append(count_image(image_id, detections, [overlaps], [True] * len(index_of)))
     total = InstanceTally.total(tallies)
     assert_equals_coco(total, evaluation)
     assert round(float(np.nanmean(total.quality().average_precision)), 3) == 0.562  # val2014_fake_eval_res.txt

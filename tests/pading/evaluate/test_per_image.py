@@ -10,7 +10,7 @@ from pading.data.errors import DataError
 from pading.data.sample import Segment
 from pading.evaluate.bootstrap import draw_weights, group_scores
 from pading.evaluate.inference import InferenceConfig
-from pading.evaluate.per_image import QUALITIES, ImageScores, score_image
+from pading.evaluate.per_image import ImageScores, qualities_of, score_image
 from pading.evaluate.predictions import ImagePrediction, num_groups, read_predictions, write_predictions
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
 from pading.evaluate.score_files import read_scores, write_scores
@@ -82,7 +82,7 @@ def grouped(scores: ImageScores, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Quality/group -> one value for each set of weights."""
     return {
         f"{name}/{group}": group_scores(scores.quality(name, weights), CLASSES)[:, at]
-        for name in QUALITIES[scores.task]
+        for name in qualities_of(scores.task)
         for at, group in enumerate(("seen", "unseen", "hm"))
     }
 

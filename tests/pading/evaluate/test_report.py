@@ -7,6 +7,7 @@ import torch
 
 from pading.classes import ClassTable
 from pading.data.sample import Segment
+from pading.evaluate.instance import INSTANCE_QUALITIES
 from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.report import ImageTally, evaluate_image, group_mean, harmonic_mean, metrics
 from pading.evaluate.scorer import Scorer
@@ -70,9 +71,9 @@ def test_a_task_has_the_metrics_that_its_truth_can_judge():
     for task in ("panoptic", "semantic", "instance"):
         tally = ImageTally.total(2 * evaluate_image(image, [classifier], CLASSES, JUDGED[task]))
         kinds[task] = {name.split("/")[0] for name in metrics(tally, CLASSES)}
-    assert kinds["panoptic"] == {"pq", "sq", "rq", "miou", "ap50", "recall100", "recall50"}
+    assert kinds["panoptic"] == {"pq", "sq", "rq", "miou", "recall50", *INSTANCE_QUALITIES}
     assert kinds["semantic"] == {"miou", "recall50"}
-    assert kinds["instance"] == {"ap50", "recall100", "recall50"}
+    assert kinds["instance"] == {"recall50", *INSTANCE_QUALITIES}
 
 
 def test_a_panoptic_tally_has_the_scores_of_the_same_data_as_a_semantic_split():

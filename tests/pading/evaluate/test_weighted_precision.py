@@ -30,8 +30,8 @@ def random_tally(seed: int) -> tuple[InstanceTally, np.ndarray]:
         image_ids=image_ids,
         classes=classes,
         scores=scores,
-        is_matched=is_matched,
-        is_ignored=is_ignored,
+        is_matched=is_matched[:, None],
+        is_ignored=is_ignored[:, None],
         num_true=num_true.sum(axis=0),
     )
     return tally, num_true
@@ -77,8 +77,8 @@ def test_a_case_worked_by_hand():
         image_ids=np.array([0, 1, 2]),
         classes=np.zeros(3, int),
         scores=np.array([0.9, 0.8, 0.7]),
-        is_matched=np.array([True, False, True]),
-        is_ignored=np.zeros(3, bool),
+        is_matched=np.array([[True], [False], [True]]),
+        is_ignored=np.zeros((3, 1), bool),
         num_true=np.array([2]),
     )
     weights = np.array([[1, 1, 1], [1, 2, 1], [0, 1, 1]], float)

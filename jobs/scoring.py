@@ -1,0 +1,150 @@
+"""One pass over the cached predictions that scores any number of rows: Ray tasks, each for a few row groups.
+
+What a task found lies in a file, so that a pass that was killed goes on where it was. Reports read the files row by
+row: memory depends neither on the number of images at work nor on how many rows there are.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+
+from cluster.filesystem import open_location
+from cluster.storage import RunDir
+from jobs.cache import prediction_files
+from jobs.config import PipelineConfig
+from jobs.progress import Progress
+from jobs.shard import shard_classes, shard_files, shard_folder
+from pading.classes import ClassTable
+from pading.config import to_plain
+from pading.data.shards.rows import read_rows
+from pading.evaluate.inference import InferenceConfig
+from pading.evaluate.predictions import num_groups, read_predictions
+from pading.evaluate.row_scores import Asked, RowScores, score_rows
+from pading.evaluate.score_files import SCHEMA_VERSION, read_scores, write_scores
+from pading.evaluate.scorer import Scorer, head_scorer
+from pading.splits.split import Task
+from pading.zeroshot.classifier import load_classifier
+
+GROUPS_PER_PART = 4  # row groups that one task scores: small enough to spread, large enough to load classifiers for
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredRow:
+    """What is scored: a fitted classifier's folder, and how its probabilities become outputs."""
+
+    folder: Path
+    inference: InferenceConfig
+
+
+def scorer_of(row: ScoredRow) -> Scorer:
+    """Return the scorer of a row, by which alone a pass knows it."""
+    return head_scorer(row.folder.name, load_classifier(row.folder), row.inference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringPass:
+    """A finished pass: its parts, on the images that had to be scored."""
+
+    parts: tuple[Path, ...]
+    classes: ClassTable
+    image_ids: tuple[int, ...]
+
+    def row(self, number: int) -> RowScores:
+        """Return the scores of the pass's row of this number.
+
+        Raises:
+            ValueError: if the images scored are not those of the val shards, each once, or a part is damaged.
+        """
+        scores = RowScores.concatenate([read_scores(part, self.classes, [number])[0] for part in self.parts])
+        for one in scores.generalised.values():
+            _require_same_images(one.image_ids, self.image_ids)
+        return scores
+
+
+def score_all(
+    config: PipelineConfig, run_dir: RunDir, rows: Sequence[ScoredRow], asked: Asked, folder: Path
+) -> ScoringPass:
+    """Score rows on every val image; parts of a pass that was killed are found in `folder`."""
+    classes = shard_classes(run_dir)
+    parts_folder = folder / _pass_key(rows, asked)
+    parts_folder.mkdir(parents=True, exist_ok=True)
+    tasks = {}
+    for path in prediction_files(run_dir):
+        for start in range(0, total := num_groups(path), GROUPS_PER_PART):
+            part = (parts_folder / f"{path.stem}-{start:05d}.npz").resolve()
+            tasks[part] = (path.resolve(), range(start, min(start + GROUPS_PER_PART, total)))
+    pending = [
+        _score_part.remote(part, path, groups, list(rows), classes, asked)
+        for part, (path, groups) in tasks.items()
+        if not part.is_file()
+    ]
+    begun, done = len(tasks) - len(pending), len(tasks) - len(pending)
+    progress = Progress(f"score {len(rows)} rows, parts", len(tasks), begun=begun)
+    while pending:
+        finished, pending = ray.wait(pending)
+        ray.get(finished)
+        done += len(finished)
+        progress.update(done)
+    return ScoringPass(parts=tuple(tasks), classes=classes, image_ids=_val_image_ids(config, run_dir))
+
+
+def score_part(
+    part: Path,
+    predictions: Path,
+    groups: Sequence[int],
+    rows: Sequence[ScoredRow],
+    classes: ClassTable,
+    asked: Asked,
+) -> None:
+    """Score some images by all rows; the work on an image is shared by all."""
+    torch.set_num_threads(1)
+    scorers = [scorer_of(row) for row in rows]
+    images = [score_rows(image, scorers, classes, asked) for image in read_predictions(predictions, groups)]
+    write_scores(part, [RowScores.concatenate(column) for column in zip(*images, strict=True)])
+
+
+@ray.remote(num_cpus=1)
+def _score_part(
+    part: Path,
+    predictions: Path,
+    groups: Sequence[int],
+    rows: Sequence[ScoredRow],
+    classes: ClassTable,
+    asked: Asked,
+) -> None:
+    score_part(part, predictions, groups, rows, classes, asked)
+
+
+def scored_tasks_digest(tasks: Sequence[Task], inference: InferenceConfig) -> str:
+    """Digest what decides the scores of a row besides its classifier and the predictions."""
+    return hashlib.sha256(json.dumps([SCHEMA_VERSION, list(tasks), to_plain(inference)]).encode()).hexdigest()[:8]
+
+
+def _pass_key(rows: Sequence[ScoredRow], asked: Asked) -> str:
+    identity = [
+        [[str(row.folder.resolve()), to_plain(row.inference)] for row in rows],
+        [list(asked.tasks), asked.world is not None, list(asked.penalties)],
+    ]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+
+
+def _val_image_ids(config: PipelineConfig, run_dir: RunDir) -> tuple[int, ...]:
+    filesystem, _ = open_location(shard_folder(config, run_dir, "val"))
+    files = shard_files(config, run_dir, "val")
+    return tuple(row["image_id"] for file in files for row in read_rows(file, filesystem, columns=["image_id"]))
+
+
+def _require_same_images(scored: np.ndarray, expected: Sequence[int]) -> None:
+    """Check that every val image was scored; that none was scored twice is known already."""
+    missing, foreign = sorted(set(expected) - set(scored.tolist())), sorted(set(scored.tolist()) - set(expected))
+    if missing or foreign:
+        found = f"image {missing[0]} was not scored" if missing else f"image {foreign[0]} is not in the val shards"
+        raise ValueError(
+            f"{found}: {len(scored)} images scored, the val shards hold {len(expected)}; redo the cache stage"
+        )
