@@ -145,7 +145,7 @@ def _of_folder(given: ResultFilesGiven) -> list[Judged]:
                 results_pngs=folder / pngs,
                 truth_pngs=folder / TRUTH / pngs,
                 kind=kind,
-                leaderboard=described["leaderboard"].get(task, {}) if kind == "segm" else {},
+                leaderboard=described["leaderboard"].get(task, {}),
             )
             for kind in kinds
         ]

@@ -9,7 +9,7 @@ from jobs.official_tools import ToolMissingError, official_quality
 from jobs.progress import say
 from jobs.score import score_files
 from pading.evaluate.results_instance import read_instance_truth
-from pading.evaluate.results_scores import grouped
+from pading.evaluate.results_scores import with_all
 
 ROUNDING = 1e-6  # in percent: sums of as many ratios as a large validation set has, in another order
 
@@ -53,7 +53,7 @@ def _official_scores(judged: Judged) -> dict[str, float]:
         image_ids = [record.image_id for record in judged.chosen(listed)]
     scores: dict[str, float] = {}
     for name, values in official_quality(judged, image_ids).items():
-        scores |= grouped(name, values, judged.classes)
+        scores |= with_all(name, values, judged.classes)
     return scores
 
 

@@ -18,6 +18,7 @@ from pycocotools.cocoeval import COCOeval
 
 from jobs.judged import Judged
 from pading.data.errors import DataError
+from pading.evaluate.results_scores import PREFIX
 from pading.evaluate.results_semantic import class_of_value, find_class_maps
 
 PANOPTICAPI = "panopticapi"
@@ -90,10 +91,11 @@ def instance_quality(judged: Judged, image_ids: list[int] | None = None) -> dict
     recall = np.where(evaluation.eval["recall"] < 0, np.nan, evaluation.eval["recall"])[:, :, 0, -1]
     columns = [places.get(coco_id, -1) for coco_id in judged.classes.coco_ids]
     is_there = np.array(columns) >= 0
+    prefix = PREFIX[judged.kind]
     return {
-        "ap": np.where(is_there, precision.mean(axis=(0, 1))[columns], np.nan),
-        "ap50": np.where(is_there, precision[0].mean(axis=0)[columns], np.nan),
-        "recall100": np.where(is_there, recall[0][columns], np.nan),
+        f"{prefix}ap": np.where(is_there, precision.mean(axis=(0, 1))[columns], np.nan),
+        f"{prefix}ap50": np.where(is_there, precision[0].mean(axis=0)[columns], np.nan),
+        f"{prefix}recall100": np.where(is_there, recall[0][columns], np.nan),
     }
 
 

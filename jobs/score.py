@@ -67,7 +67,7 @@ def score_files(judged: Judged) -> dict[str, float]:
     listed = read_instance_truth(judged.truth, judged.split)
     found = read_instance_results(judged.results, judged.kind, classes, listed)
     boxes = read_true_boxes(judged.truth) if judged.kind == "bbox" else None
-    return instance_scores(count_instances(judged.chosen(listed), found, classes, boxes), classes)
+    return instance_scores(count_instances(judged.chosen(listed), found, classes, boxes), classes, judged.kind)
 
 
 def score_lines(scores: Mapping[str, float]) -> list[str]:

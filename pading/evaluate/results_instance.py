@@ -104,13 +104,13 @@ def count_instances(
     classes: ClassTable,
     true_boxes: Mapping[int, Box] | None = None,
     thresholds: Sequence[float] = IOU_THRESHOLDS,
-) -> list[InstanceTally]:
-    """Return the tally of all images at each IoU threshold; by boxes, if those of the truth are given.
+) -> InstanceTally:
+    """Return the tally of all images, a judgement for each IoU threshold; by boxes, if those of the truth are given.
 
     Objects without a pixel count as true ones that nobody finds, as in COCOeval.
     """
 
-    def count(record: InstanceRecord) -> list[InstanceTally]:
+    def count(record: InstanceRecord) -> InstanceTally:
         found = results.get(record.image_id, [])
         detections = Instances(
             queries=np.arange(len(found)),
@@ -122,18 +122,15 @@ def count_instances(
             classes=np.array([classes.index(one.coco_id) for one in record.objects], dtype=np.int64),
             is_crowd=np.array([one.is_crowd for one in record.objects], dtype=bool),
         )
-        return [
-            instance.count_image(record.image_id, detections, overlap, classes.is_thing, threshold)
-            for threshold in thresholds
-        ]
+        return instance.count_image(record.image_id, detections, [overlap], classes.is_thing, thresholds)
 
-    columns = zip(*map_in_threads(count, truth), strict=True)
-    return [InstanceTally.total(column) for column in columns]
+    return InstanceTally.total(list(map_in_threads(count, truth)))
 
 
-def average_precision(tallies: Sequence[InstanceTally]) -> Float64[np.ndarray, "K"]:
-    """Return COCO's AP of each class: the mean over the IoU thresholds."""
-    mean: np.ndarray = np.mean([tally.quality().average_precision for tally in tallies], axis=0)
+def average_precision(tally: InstanceTally) -> Float64[np.ndarray, "K"]:
+    """Return COCO's AP of each class: the mean over all judgements of a tally."""
+    values = [tally.quality(judgement).average_precision for judgement in range(tally.is_matched.shape[1])]
+    mean: np.ndarray = np.mean(values, axis=0)
     return mean
 
 
