@@ -97,9 +97,10 @@ def find_judged(given: ResultFilesGiven) -> list[Judged]:
     if task not in JUDGED[split.task]:
         raise ValueError(f"the classes of the {split.task} split {split.name!r} are none of the task {task}")
     for path in (given.results, given.truth):
-        if not (path.is_dir() if task == "semantic" else path.is_file()):
-            what = "no such folder" if task == "semantic" else "no such file"
-            raise MissingFileError(str(path), what, f"give the {'folder of PNGs' if what[8:] == 'folder' else 'JSON'}")
+        if task == "semantic" and not path.is_dir():
+            raise MissingFileError(str(path), "no such folder", "give a folder of class maps, one PNG an image")
+        if task != "semantic" and not path.is_file():
+            raise MissingFileError(str(path), "no such file", "give a JSON file")
     return [
         Judged(
             task=task,

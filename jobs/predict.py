@@ -73,7 +73,7 @@ def predict(command: Predict) -> None:
         folder=command.out, classes=model.classes, task=model.config.task, scorer=scorer_of(model), outputs=outputs
     )
     photos = [source for source in sources if source.kind == "photo"]
-    _require_apart(photos, files)
+    _require_apart(sources, files)
     with contextlib.closing(Journal.open(command.out, _settings(model, outputs), again=command.again)) as journal:
         work = PredictWork(
             files=files,
@@ -125,14 +125,20 @@ def _settings(model: Model, outputs: Sequence[Output]) -> dict[str, Any]:
     }
 
 
-def _require_apart(photos: Sequence[Source], files: ResultFiles) -> None:
-    taken = {photo.path.resolve(): photo.name for photo in photos}
+def _require_apart(sources: Sequence[Source], files: ResultFiles) -> None:
+    photos = [source for source in sources if source.kind == "photo"]
+    originals = {photo.path.resolve() for photo in photos}
+    films = {source.name for source in sources} - {photo.name for photo in photos}
+    owners: dict[Path, str] = {}
     for photo in photos:
         for path in files.paths(photo.name):
-            other = taken.setdefault(path.resolve(), photo.name)
-            if path.resolve() in {one.path.resolve() for one in photos if one.name == other}:
+            if path.resolve() in originals:
                 raise ValueError(f"{path} is a photo that its results would overwrite; give another --out")
-            if other != photo.name:
+            if (other := owners.setdefault(path, photo.name)) != photo.name:
                 raise ValueError(
                     f"results of {photo.name!r} and {other!r} would both be written to {path}; predict them separately"
                 )
+        if film := films.intersection(parent.as_posix() for parent in Path(photo.name).parents):
+            raise ValueError(
+                f"results of {photo.name!r} would lie among those of the video {film.pop()!r}; predict them separately"
+            )

@@ -39,23 +39,23 @@ class ResultPart(TypedDict):
 
 def write_image(
     image: ImagePrediction,
-    name: str,
+    photo: str,
     scorer: Scorer,
     classes: ClassTable,
     split_task: Task,
     tasks: tuple[Task, ...],
     folder: Path,
 ) -> ResultPart:
-    """Write the PNGs of one image, found and true, and return the rest of its results.
+    """Write the PNGs of one image, found and true, named as its photo, and return the rest of its results.
 
     Raises:
         ValueError: if a class of a semantic result has no value of 8 bits, or the scorer fails.
     """
     masks = upsampled_masks(image)
     probabilities = scorer.probabilities(image, classes)
-    size = (image.height, image.width)
+    size, name = (image.height, image.width), str(Path(photo).with_suffix(""))
     part = ResultPart(
-        image={"id": image.image_id, "file_name": f"{name}.jpg", "height": size[0], "width": size[1]},
+        image={"id": image.image_id, "file_name": photo, "height": size[0], "width": size[1]},
         panoptic=[],
         true_panoptic=[],
         instances=[],

@@ -91,7 +91,7 @@ def results(command: Results) -> None:
 
 
 def _names(config: PipelineConfig, run_dir: RunDir) -> dict[int, str]:
-    """Return the name of each val image without its ending, as the data has it."""
+    """Return the name of each val photo, as the data has it."""
     filesystem, _ = open_location(shard_folder(config, run_dir, "val"))
     names: dict[int, str] = {}
     for file in shard_files(config, run_dir, "val"):
@@ -99,7 +99,7 @@ def _names(config: PipelineConfig, run_dir: RunDir) -> dict[int, str]:
             rows = pq.read_table(file, columns=["image_id", "file_name"], filesystem=filesystem).to_pylist()
         except (pa.ArrowException, OSError) as error:
             raise DataError(file, f"does not read ({error})", "write the shards again") from error
-        names |= {row["image_id"]: str(Path(row["file_name"]).with_suffix("")) for row in rows}
+        names |= {row["image_id"]: row["file_name"] for row in rows}
     return names
 
 
@@ -156,8 +156,8 @@ def write_share(
             if image.image_id not in names:
                 what = f"holds image id {image.image_id}, which the val shards lack"
                 raise DataError(str(path), what, "redo the cache stage")
-            name = names[image.image_id]
-            written = write_image(image, name, scorer, model.classes, model.config.task, tasks, folder)
+            photo = names[image.image_id]
+            written = write_image(image, photo, scorer, model.classes, model.config.task, tasks, folder)
             handle.write(json.dumps(written, allow_nan=False) + "\n")
             num_images += 1
     return num_images

@@ -87,13 +87,14 @@ def video_writer(path: Path, frames_per_second: float) -> Iterator[Callable[[Ima
             writers.append(writer)
             size.append(picture.size)
         if picture.size != size[0]:
-            raise ValueError(f"a frame of {picture.size} pixels in a video of {size[0]}; give frames of one size")
+            what = f"a frame of {picture.size} pixels in a video of {size[0]}"
+            raise DataError(str(path), what, "give frames of one size")
         writers[0].write(cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR))
 
     try:
         yield add
         if not writers:
-            raise ValueError(f"{path}: no frame to write")
+            raise DataError(str(path), "no frame to write", "give a video with frames that read")
         writers[0].release()
         partial.replace(path)
     finally:
