@@ -73,8 +73,8 @@ def score_files(judged: Judged) -> dict[str, float]:
 def score_lines(scores: Mapping[str, float]) -> list[str]:
     """Return a table: a line for each metric, a column for each group of classes."""
     metrics = list(dict.fromkeys(name.split("/")[0] for name in scores))
-    lines = [f"{'':10s}" + "".join(f"{group:>9s}" for group in GROUPS)]
+    lines = [f"{'':14s}" + "".join(f"{group:>9s}" for group in GROUPS)]
     lines += [
-        f"{metric:10s}" + "".join(f"{scores[f'{metric}/{group}']:9.2f}" for group in GROUPS) for metric in metrics
+        f"{metric:14s}" + "".join(f"{scores[f'{metric}/{group}']:9.2f}" for group in GROUPS) for metric in metrics
     ]
     return lines
