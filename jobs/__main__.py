@@ -16,10 +16,13 @@ from jobs.draw import Draw, draw
 from jobs.export import Export, export
 from jobs.failures import exit_code
 from jobs.look_back import LookBack, is_look_back, look_back
+from jobs.official import Official, official
 from jobs.pipeline import plan, run_pipeline
 from jobs.predict import Predict, predict
 from jobs.presets import PRESETS
 from jobs.progress import complain, say
+from jobs.results import Results, results
+from jobs.score import Score, score
 from jobs.teach import Teach, teach
 
 DEFAULT_PRESET = "shapes"
@@ -43,6 +46,9 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "diagnose": (Diagnose, diagnose),
     "draw": (Draw, draw),
     "export": (Export, export),
+    "results": (Results, results),
+    "score": (Score, score),
+    "official": (Official, official),
 }
 HELP = f"""usage: pading VERB [PRESET] [--run-dir DIR] [flags]
 
@@ -54,11 +60,14 @@ verbs
   leaderboard RUN... [--sync]
                the tables of finished runs again, merged; --sync sends MLflow what it missed
   ablate       every line of the papers' tables x several seeds, compared, on what a run has cached
-  predict      masks and names for photos, from a finished run or a taught model
+  predict      masks and names for photos and videos, from a finished run or a taught model
   teach        a class by name, without images: a new model that knows it; or --forget one
   diagnose     what a fitted method's synthetic features look like beside real ones
   draw         pictures of the shapes world with the things that you name
   export       the shards of a run as WebDataset tar files, or its segmenter
+  results      one row's results for every val image, as the files that COCO's official tools read
+  score        anybody's COCO result files: seen, unseen, harmonic mean
+  official     the same by the official tools, compared
 
 presets        {", ".join(PRESETS)} (default: {DEFAULT_PRESET})
 

@@ -17,7 +17,7 @@ from jobs.clip import LOCAL_FOLDER
 from jobs.config import EmbedConfig, read_config
 from jobs.embed import CLIP_FOLDER, EMBEDDINGS
 from jobs.fit import fitted_rows, fitted_settings
-from jobs.rows import RECIPES, RowInputs, RowName, scored_row, scorer_of
+from jobs.rows import CALIBRATED, RECIPES, RowInputs, RowName, ScoredRow, scored_row, scorer_of
 from jobs.shard import shard_classes
 from pading.classes import ClassTable
 from pading.config import from_plain, to_plain
@@ -103,21 +103,35 @@ def open_model(folder: Path, method: str, profile: str, seed: int) -> Model:
     return _open_taught(folder) if (folder / MODEL_FILE).is_file() else _open_run(RunDir(folder), method, profile, seed)
 
 
-def scorer_of_model(model: Model) -> Scorer:
-    """Return what says of a photo's queries which class they are.
+def scored_row_of(model: Model) -> ScoredRow:
+    """Return how the row of a model scores an image, by the configured constants.
 
     Raises:
-        ValueError: if the row of the model reads regions, or constants that the run chose: they are of the val images.
+        ValueError: if the run chose the constants on its val images: they are no part of a model.
     """
     method, config = model.config.method, model.config
     recipe = RECIPES[method]
-    if recipe.style or recipe.is_calibrated:
-        reads = "what CLIP says of the regions of val images" if recipe.style else "a calibration on val images"
+    if recipe.is_calibrated:
         raise ValueError(
-            f"row {method!r} reads {reads}, and no photo: choose --method {recipe.fitted} or zegformer-seg"
+            f"row {method!r} has constants that its run chose: choose --method {method.removesuffix(CALIBRATED)}, or "
+            f"{recipe.fitted}"
         )
-    row = scored_row(recipe, model.fitted, config.inference, config.zegformer)
-    return scorer_of(row, RowInputs(classes=model.classes))
+    return scored_row(recipe, model.fitted, config.inference, config.zegformer)
+
+
+def scorer_of_photos(model: Model) -> Scorer:
+    """Return what says of a photo's queries which class they are.
+
+    Raises:
+        ValueError: if the row reads what is cached of val images alone.
+    """
+    recipe = RECIPES[model.config.method]
+    if recipe.style:
+        raise ValueError(
+            f"row {model.config.method!r} reads what CLIP says of the regions of val images, and no photo: choose "
+            f"--method {recipe.fitted} or zegformer-seg"
+        )
+    return scorer_of(scored_row_of(model), RowInputs(classes=model.classes))
 
 
 def write_model(

@@ -1,117 +1,118 @@
-"""What `predict` writes: the three outputs of one model in COCO's formats, and an overlay to look at."""
+"""What `predict` writes of one photo or frame after the other: outputs of one model in COCO's formats, and overlays."""
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Int, UInt8
 from PIL import Image
-from torch import Tensor
 
-from cluster.storage import write_json
 from jobs.pictures import map_from
 from pading.classes import ClassTable
-from pading.data.coco.masks import compress
-from pading.evaluate.inference import (
-    PanopticMap,
-    UpsampledMasks,
-    instances,
-    semantic_map,
-    upsampled_masks,
-)
-from pading.evaluate.panels import draw_map
+from pading.data.images import COMPRESS_LEVEL
+from pading.evaluate.inference import PanopticMap, instances, semantic_map, upsampled_masks
 from pading.evaluate.predictions import ImagePrediction
+from pading.evaluate.results import at_judged_size, enlarged, instance_entries, segment_colours, segments_info
+from pading.evaluate.results_overlay import draw_overlay
 from pading.evaluate.scorer import Scorer
 from pading.splits.split import JUDGED, Task
 
-PANOPTIC, INSTANCES = "panoptic.json", "instances.json"
-PANOPTIC_ENDING, SEMANTIC_ENDING, OVERLAY_ENDING = ENDINGS = (".png", "_semantic.png", "_overlay.png")
+Output = Literal["panoptic", "semantic", "instances", "overlay"]
+ENDINGS: dict[Output, str] = {"panoptic": ".png", "semantic": "_semantic.png", "overlay": "_overlay.png"}
+PANOPTIC, INSTANCES, BOXES = "panoptic.json", "instances.json", "boxes.json"
 LAST_BYTE = 255
+LEGEND_LINES = 2  # of a video, whose frames are all of one size
 
 
-@dataclass(kw_only=True)
+def possible_outputs(task: Task) -> tuple[Output, ...]:
+    """Return what a model of a task can write: without stuff no map of classes, without things no instances."""
+    judged = JUDGED[task]
+    semantic: tuple[Output, ...] = ("semantic",) if "semantic" in judged else ()
+    found: tuple[Output, ...] = ("instances",) if "instance" in judged else ()
+    return ("panoptic", *semantic, *found, "overlay")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What became of one photo or frame: its entries of the JSON files, ready but for the image id, and its map."""
+
+    entry: dict[str, Any]
+    panoptic: PanopticMap
+    overlay: Image.Image | None  # of a frame; that of a photo is a file
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResultFiles:
-    """Results of one photo after the other; a split without instances or without stuff has no such output.
+    """The pictures of each photo or frame, in a folder, under its name.
 
     NAME.png            panoptic: id = R + 256 G + 65536 B; the ids of `panoptic.json`
     NAME_semantic.png   the COCO id of each pixel, in 8 bits or, where ids are larger, in 16
-    `instances.json`    COCO's result list: category, score, run lengths; the best 100 guesses of each photo
-    NAME_overlay.png    the panoptic map over the photo
+    NAME_overlay.png    the panoptic map over the photo, with names and a legend; of a video its frames' go into a video
     """
 
     folder: Path
     classes: ClassTable
     task: Task
     scorer: Scorer
-    panoptic: list[dict[str, Any]] = field(default_factory=list)
-    instances: list[dict[str, Any]] = field(default_factory=list)
-    written: set[str] = field(default_factory=set)
+    outputs: tuple[Output, ...]
 
-    def add(self, name: str, image: UInt8[np.ndarray, "H W 3"], prediction: ImagePrediction) -> PanopticMap:
-        """Write the pictures of one photo, keep its entries for the JSON files, and return its panoptic map.
+    def paths(self, name: str, of_a_frame: bool = False) -> list[Path]:
+        """Return the pictures that a photo or frame has when it is finished."""
+        kinds = [output for output in self.outputs if output in ENDINGS and not (of_a_frame and output == "overlay")]
+        return [self.folder / f"{name}{ENDINGS[output]}" for output in kinds]
 
-        Raises:
-            ValueError: if a picture of an earlier photo has the name of one of this photo.
-        """
-        names = {f"{name}{ending}" for ending in ENDINGS}
-        if taken := sorted(names & self.written):
-            raise ValueError(f"two photos would both be written to {self.folder / taken[0]}; predict them separately")
-        self.written.update(names)
+    def write(
+        self, name: str, image: UInt8[np.ndarray, "H W 3"], prediction: ImagePrediction, of_a_frame: bool = False
+    ) -> Written:
+        """Write the pictures of one photo or frame, each whole or not at all, and return the rest of its results."""
+        size = image.shape[:2]
+        prediction = at_judged_size(prediction)
         masks = upsampled_masks(prediction)
         probabilities = self.scorer.probabilities(prediction, self.classes)
         panoptic = map_from(probabilities, masks, self.classes, self.task, self.scorer.inference)
-        self.panoptic.append(self._write_panoptic(name, prediction.image_id, panoptic))
-        if "semantic" in JUDGED[self.task]:
-            self._write_semantic(name, semantic_map(probabilities, masks, self.classes, self.scorer.inference))
-        if "instance" in JUDGED[self.task]:
-            self.instances.extend(self._instances(prediction.image_id, probabilities, masks))
-        draw_map(Image.fromarray(image), panoptic, self.classes).save(self.folder / f"{name}{OVERLAY_ENDING}")
-        return panoptic
+        entry: dict[str, Any] = {"name": name, "height": size[0], "width": size[1]}
+        if "panoptic" in self.outputs:
+            label_map = enlarged(panoptic.label_map, size)
+            self._save(segment_colours(label_map), name, "panoptic")
+            coco_ids = [self.classes.coco_ids[index] for index in panoptic.classes]
+            entry["segments_info"] = segments_info(label_map, coco_ids)
+        if "semantic" in self.outputs:
+            of_pixels = semantic_map(probabilities, masks, self.classes, self.scorer.inference)
+            self._save(self._class_ids(enlarged(of_pixels, size)), name, "semantic")
+        if "instances" in self.outputs:
+            found = instances(probabilities, masks, self.classes, self.scorer.inference)
+            entry["instances"] = instance_entries(found, masks.is_positive.numpy(), self.classes, size)
+        overlay = None
+        if "overlay" in self.outputs:
+            lines = LEGEND_LINES if of_a_frame else None
+            overlay = draw_overlay(Image.fromarray(image), panoptic, self.classes, lines)
+            if not of_a_frame:
+                save_whole(overlay, self.folder / f"{name}{ENDINGS['overlay']}")
+        return Written(entry=entry, panoptic=panoptic, overlay=overlay if of_a_frame else None)
 
-    def finish(self) -> None:
-        """Write the JSON files."""
-        rows = zip(self.classes.coco_ids, self.classes.names, self.classes.is_thing, strict=True)
-        categories = [{"id": coco_id, "name": name, "isthing": int(is_thing)} for coco_id, name, is_thing in rows]
-        write_json(self.folder / PANOPTIC, {"annotations": self.panoptic, "categories": categories})
-        if "instance" in JUDGED[self.task]:
-            write_json(self.folder / INSTANCES, self.instances)
+    def categories(self) -> list[dict[str, Any]]:
+        """Return the list `categories` of an annotation file."""
+        return categories(self.classes)
 
-    def _write_panoptic(self, name: str, image_id: int, panoptic: PanopticMap) -> dict[str, Any]:
-        ids = panoptic.label_map.astype(np.uint32)  # the ids of segments are their positions
-        pixels = np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=2).astype(np.uint8)
-        Image.fromarray(pixels).save(self.folder / f"{name}{PANOPTIC_ENDING}")
-        areas = np.bincount(ids.ravel(), minlength=len(panoptic.classes) + 1)
-        return {
-            "image_id": image_id,
-            "file_name": f"{name}{PANOPTIC_ENDING}",
-            "segments_info": [
-                {"id": number, "category_id": self.classes.coco_ids[index], "area": int(areas[number]), "iscrowd": 0}
-                for number, index in enumerate(panoptic.classes.tolist(), start=1)
-            ],
-        }
-
-    def _write_semantic(self, name: str, found: Int64[np.ndarray, "H W"]) -> None:
+    def _class_ids(self, found: Int[np.ndarray, "H W"]) -> np.ndarray:
         coco_ids = np.array(self.classes.coco_ids)
-        depth = np.uint8 if coco_ids.max() <= LAST_BYTE else np.uint16
-        Image.fromarray(coco_ids[found].astype(depth)).save(self.folder / f"{name}{SEMANTIC_ENDING}")
+        return coco_ids.astype(np.uint8 if coco_ids.max() <= LAST_BYTE else np.uint16)[found]
 
-    def _instances(
-        self, image_id: int, probabilities: Float[Tensor, "Q K+1"], masks: UpsampledMasks
-    ) -> list[dict[str, Any]]:
-        found = instances(probabilities, masks, self.classes, self.scorer.inference)
-        codes = compress(masks.is_positive.numpy())  # once a query: several guesses may share its mask
-        is_empty = ~masks.is_positive.flatten(1).any(dim=1).numpy()
-        size = list(masks.is_positive.shape[1:])
-        return [
-            {
-                "image_id": image_id,
-                "category_id": self.classes.coco_ids[index],
-                "score": score,
-                "segmentation": {"size": size, "counts": codes[query]},
-            }
-            for query, index, score in zip(
-                *map(np.ndarray.tolist, (found.queries, found.classes, found.scores)), strict=True
-            )
-            if not is_empty[query]
-        ]
+    def _save(self, pixels: np.ndarray, name: str, output: Output) -> None:
+        save_whole(Image.fromarray(pixels), self.folder / f"{name}{ENDINGS[output]}")
+
+
+def categories(classes: ClassTable) -> list[dict[str, Any]]:
+    """Return the list `categories` of an annotation file."""
+    rows = zip(classes.coco_ids, classes.names, classes.is_thing, strict=True)
+    return [{"id": coco_id, "name": name, "isthing": int(is_thing)} for coco_id, name, is_thing in rows]
+
+
+def save_whole(picture: Image.Image, path: Path) -> None:
+    """Write a PNG under a temporary name, then rename it, so that no reader ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    picture.save(partial, "PNG", compress_level=COMPRESS_LEVEL)
+    partial.replace(path)

@@ -21,10 +21,11 @@ ONE_DOOR = {
     "matplotlib": {"jobs/diagnosis_pictures.py", "jobs/diagnosis_plane.py"},
     "mlflow": {"cluster/tracking.py"},
     "open_clip": {"jobs/clip.py"},
-    "pycocotools": {"pading/data/coco/masks.py"},
+    "panopticapi": {"jobs/official_tools.py"},
+    "pycocotools": {"pading/data/coco/masks.py", "jobs/official_tools.py"},
     "sklearn": {"jobs/tsne.py"},
     "simplejpeg": {"pading/data/jpeg.py"},
-    "cv2": {f"pading/data/views/{name}.py" for name in ("batch", "colour", "labels", "resample")},
+    "cv2": {f"pading/data/views/{name}.py" for name in ("batch", "colour", "labels", "resample")} | {"jobs/video.py"},
     "timm": {"pading/segmenter/timm_backbone.py"},
 }
 CORE_INSIDE = {  # sub-packages of the core that a sub-package must not know

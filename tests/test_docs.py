@@ -33,6 +33,7 @@ def test_the_readme_shows_the_two_commands_and_the_verbs() -> None:
         "export",
         "teach",
         "draw",
+        "results",
         "--help",
     }
 
@@ -49,12 +50,13 @@ def test_a_command_of_the_readme_runs(command: str, smoke_run: Path, tmp_path: P
         "CLIP_VECTORS.npy": str(vectors),
         "RUN": str(run_dir),
         "out": str(tmp_path / "out"),
+        "runs/demo": str(run_dir),
     }
     arguments = [stand_ins.get(argument, argument) for argument in arguments]
     for flag, place in (("--run-dir", run_dir), ("--model", run_dir), ("--out", tmp_path / "out")):
         if flag in arguments:
             arguments[arguments.index(flag) + 1] = str(place)
-    if not {"--run-dir", "--model", "draw", "leaderboard"} & set(arguments):
+    if not {"--run-dir", "--model", "draw", "leaderboard", "results"} & set(arguments):
         arguments += [] if "--help" in arguments else ["--run-dir", str(tmp_path / "fresh")]
     if {"shapes", "coco-mini"} & set(arguments[1:2]):
         arguments += ["--dry-run"]

@@ -210,7 +210,7 @@ def test_predict_writes_coco_panoptic_files(smoke_run: Path, tmp_path: Path) -> 
     ids = pixels[..., 0] + 256 * pixels[..., 1] + 65536 * pixels[..., 2]
     counted = {int(i): int((ids == i).sum()) for i in np.unique(ids) if i}
     assert {s["id"]: s["area"] for s in result["annotations"][0]["segments_info"]} == counted
-    assert Image.open(tmp_path / "out" / f"{photo.stem}_overlay.png").size == Image.open(photo).size
+    assert max(Image.open(tmp_path / "out" / f"{photo.stem}_overlay.png").size) >= 480  # legible
 
 
 def test_predicted_classes_are_coco_ids_in_a_picture_of_their_own(smoke_run: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt, UInt8, UInt32
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
@@ -17,6 +17,7 @@ from pading.data.errors import DataError
 MAX_PIXELS = 64_000_000  # a hundred times a large COCO photo; a decoded image takes 3 bytes a pixel
 CORRUPT = "is truncated or corrupt"
 DOWNLOAD_AGAIN = "download it again"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 DECODE_ERRORS = (OSError, SyntaxError, ValueError)  # all that Pillow raised in 24,000 damaged files
 COMPRESS_LEVEL = 1  # label images are tiny at any level; 1 writes several times faster than the default
 
@@ -34,6 +35,17 @@ def open_photo(stream: BinaryIO, file: str, max_pixels: int = MAX_PIXELS) -> Jpe
         raise DataError(file, f"{CORRUPT} (not readable as JPEG: {error})", DOWNLOAD_AGAIN) from error
     _check_size(photo, file, max_pixels)
     return photo
+
+
+def open_picture(stream: BinaryIO, file: str, max_pixels: int = MAX_PIXELS) -> JpegImageFile | PngImageFile:
+    """Read the header of a photo that may be a JPEG or a PNG, whatever its name; nothing is decoded yet.
+
+    Raises:
+        ValueError: if it is neither or has more than `max_pixels` pixels.
+    """
+    is_png = stream.read(len(PNG_START)) == PNG_START
+    stream.seek(0)
+    return open_label_image(stream, file, max_pixels) if is_png else open_photo(stream, file, max_pixels)
 
 
 def open_label_image(stream: BinaryIO, file: str, max_pixels: int = MAX_PIXELS) -> PngImageFile:
@@ -58,6 +70,18 @@ def decode_photo(photo: JpegImageFile, file: str) -> Image.Image:
     """
     try:
         return photo.convert("RGB")
+    except DECODE_ERRORS as error:
+        raise DataError(file, f"{CORRUPT} ({error})", DOWNLOAD_AGAIN) from error
+
+
+def decode_upright(photo: JpegImageFile | PngImageFile, file: str) -> Image.Image:
+    """Decode an opened photo to RGB, turned as its camera says it was held.
+
+    Raises:
+        ValueError: if the photo ends early or does not decode.
+    """
+    try:
+        return ImageOps.exif_transpose(photo).convert("RGB")
     except DECODE_ERRORS as error:
         raise DataError(file, f"{CORRUPT} ({error})", DOWNLOAD_AGAIN) from error
 

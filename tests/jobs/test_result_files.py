@@ -1,7 +1,9 @@
 """What `predict` writes for one photo, read back by COCO's own tools."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +13,14 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from jobs.result_files import ResultFiles
+from jobs.prediction_journal import Journal
+from jobs.prediction_lists import write_prediction_lists
+from jobs.result_files import Output, ResultFiles, possible_outputs
+from jobs.sources import Source
 from pading.classes import ClassTable
 from pading.data.coco.masks import decompress
 from pading.data.sample import Segment
+from pading.evaluate import results
 from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
@@ -23,7 +29,6 @@ from pading.splits.split import JUDGED, Task
 from pading.zeroshot.classifier import LinearClassifier
 
 SIZE = 8
-PHOTO = np.full((SIZE, SIZE, 3), 128, dtype=np.uint8)
 
 
 def table(sky_id: int = 187) -> ClassTable:
@@ -59,16 +64,30 @@ def says(*labels: int) -> LinearClassifier:
     return LinearClassifier(20 * torch.nn.functional.one_hot(torch.tensor(labels), 4).T.float(), torch.zeros(4))
 
 
-def written(folder: Path, task: Task = "panoptic", classes: ClassTable | None = None) -> ResultFiles:
-    files = ResultFiles(
+def result_files(folder: Path, task: Task = "panoptic", classes: ClassTable | None = None) -> ResultFiles:
+    return ResultFiles(
         folder=folder,
         classes=classes or table(),
         task=task,
         scorer=head_scorer("row", says(1, 2, 3), InferenceConfig()),
+        outputs=possible_outputs(task),
     )
-    files.add("photo", PHOTO, prediction())
-    files.finish()
-    return files
+
+
+def write_all(files: ResultFiles, images: dict[str, ImagePrediction]) -> None:
+    """What `predict` does with photos that are read and predicted."""
+    sources = [Source(name=name, path=Path(name), kind="photo", stamp="one") for name in images]
+    journal = Journal.open(files.folder, {}, again=True)
+    for name, image in images.items():
+        grey = np.full((image.height, image.width, 3), 128, np.uint8)
+        written = files.write(name, grey, image)
+        journal.add({"file_name": f"{name}.jpg", **written.entry}, "one")
+    write_prediction_lists(journal, sources, files)
+    journal.close()
+
+
+def written(folder: Path, task: Task = "panoptic", classes: ClassTable | None = None) -> None:
+    write_all(result_files(folder, task, classes), {"4": prediction()})
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -78,20 +97,21 @@ def pixels(path: Path) -> np.ndarray:
 
 def test_one_model_writes_three_outputs(tmp_path: Path) -> None:
     written(tmp_path)
-    ids = pixels(tmp_path / "photo.png").astype(int) @ [1, 256, 65536]
+    ids = pixels(tmp_path / "4.png").astype(int) @ [1, 256, 65536]
     (annotation,) = json.loads((tmp_path / "panoptic.json").read_text())["annotations"]
     names = {info["id"]: info["category_id"] for info in annotation["segments_info"]}
     left, right = np.s_[:, : SIZE // 2], np.s_[:, SIZE // 2 :]
     assert {names[i] for i in ids[left].ravel()} == {17}
     assert {names[i] for i in ids[right].ravel()} == {187}
-    semantic = pixels(tmp_path / "photo_semantic.png")
+    semantic = pixels(tmp_path / "4_semantic.png")
     assert (semantic.dtype, set(semantic[left].ravel()), set(semantic[right].ravel())) == (np.uint8, {17}, {187})
     best = json.loads((tmp_path / "instances.json").read_text())[0]
     assert (best["image_id"], best["category_id"]) == (4, 17)
     assert best["score"] == pytest.approx(1.0, abs=1e-3)
     counts = decompress(best["segmentation"]["counts"].encode())
     assert (best["segmentation"]["size"], counts.tolist()) == ([SIZE, SIZE], [0, 32, 32])  # down the columns
-    assert pixels(tmp_path / "photo_overlay.png").shape == (SIZE, SIZE, 3)
+    assert best["bbox"] == [0, 0, 4, 8]
+    assert pixels(tmp_path / "4_overlay.png").shape[1] == 480  # small photos are enlarged, and have a legend
 
 
 def test_instances_are_things_with_pixels(tmp_path: Path) -> None:
@@ -160,20 +180,23 @@ def coco_truth(images: list[ImagePrediction], classes: ClassTable) -> COCO:
     return truth
 
 
+def by_mask(path: Path) -> list[dict[str, Any]]:
+    """A result that has a box too would be taken for a box."""
+    return [{key: value for key, value in entry.items() if key != "bbox"} for entry in json.loads(path.read_text())]
+
+
 def test_the_files_of_one_model_score_as_its_rows_of_the_leaderboard_say(tmp_path: Path) -> None:
     """Instances by COCO's own tool, classes of pixels by counting them; both against one panoptic evaluation."""
     classes, head = table(), says(0, 1, 2, 3)
     head.weight.data *= 0.1  # unsure, so that guesses rank differently
     images = [noisy_prediction(image_id, classes) for image_id in range(1, 7)]
     scorer = head_scorer("row", head, InferenceConfig())
-    files = ResultFiles(folder=tmp_path, classes=classes, task="panoptic", scorer=scorer)
-    for image in images:
-        files.add(str(image.image_id), np.zeros((18, 18, 3), np.uint8), image)
-    files.finish()
+    files = replace(result_files(tmp_path), scorer=scorer)
+    write_all(files, {str(image.image_id): image for image in images})
     tally = ImageTally.total([evaluate_image(image, [scorer], classes, JUDGED["panoptic"])[0] for image in images])
 
     truth = coco_truth(images, classes)
-    evaluation = COCOeval(truth, truth.loadRes(json.loads((tmp_path / "instances.json").read_text())), "segm")
+    evaluation = COCOeval(truth, truth.loadRes(by_mask(tmp_path / "instances.json")), "segm")
     evaluation.evaluate()
     evaluation.accumulate()
     cat, dog = 100 * evaluation.eval["precision"][0, :, :2, 0, -1].mean(axis=0)  # IoU 0.5; ids 17 and 18
@@ -201,24 +224,46 @@ def test_the_files_of_one_model_score_as_its_rows_of_the_leaderboard_say(tmp_pat
 
 @pytest.mark.parametrize(
     ("task", "names"),
-    [("semantic", {"photo_semantic.png"}), ("instance", {"instances.json"})],
+    [("semantic", {"4_semantic.png"}), ("instance", {"instances.json"})],
 )
 def test_a_task_of_its_own_has_no_output_that_its_model_was_not_made_for(
     task: Task, names: set[str], tmp_path: Path
 ) -> None:
     written(tmp_path, task)
-    assert {path.name for path in tmp_path.iterdir()} == names | {"photo.png", "photo_overlay.png", "panoptic.json"}
+    others = {"4.png", "4_overlay.png", "panoptic.json", "predictions.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == names | others
 
 
 def test_large_ids_take_a_picture_of_sixteen_bits(tmp_path: Path) -> None:
     written(tmp_path, classes=table(sky_id=70_00))
-    assert 7000 in pixels(tmp_path / "photo_semantic.png")
+    assert 7000 in pixels(tmp_path / "4_semantic.png")
 
 
-@pytest.mark.parametrize("name", ["photo", "photo_overlay"])
-def test_a_photo_may_not_overwrite_the_results_of_another(name: str, tmp_path: Path) -> None:
-    files = written(tmp_path)
-    with pytest.raises(
-        ValueError, match=r"two photos would both be written to .*photo.*\.png; predict them separately"
-    ):
-        files.add(name, PHOTO, prediction())
+@pytest.mark.parametrize("output", ["panoptic", "semantic", "instances", "overlay"])
+def test_only_what_is_asked_for_is_written(output: Output, tmp_path: Path) -> None:
+    write_all(replace(result_files(tmp_path), outputs=(output,)), {"4": prediction()})
+    expected = {
+        "panoptic": {"4.png", "panoptic.json"},
+        "semantic": {"4_semantic.png"},
+        "instances": {"instances.json"},
+        "overlay": {"4_overlay.png"},
+    }
+    assert {path.name for path in tmp_path.iterdir()} == expected[output] | {"predictions.jsonl"}
+
+
+def test_a_photo_too_large_for_memory_is_judged_smaller_and_its_results_are_of_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "PIXELS_JUDGED", 64)
+    large = replace(prediction(), height=80, width=80, label_maps=np.zeros((1, 80, 80), np.uint16))
+    write_all(result_files(tmp_path), {"4": large})
+    ids = pixels(tmp_path / "4.png")[..., 0]
+    (left, right) = (set(half.ravel()) for half in (ids[:, :40], ids[:, 40:]))
+    assert ids.shape == (80, 80)
+    assert len(left) == len(right) == 1
+    assert left != right
+    (annotation,) = json.loads((tmp_path / "panoptic.json").read_text())["annotations"]
+    assert [info["area"] for info in annotation["segments_info"]] == [3200, 3200]
+    best = json.loads((tmp_path / "instances.json").read_text())[0]
+    assert coco_mask.area(best["segmentation"]) == 3200
+    assert best["bbox"] == [0, 0, 40, 80]

@@ -29,6 +29,29 @@ def read_entries(file: Path, keys: Sequence[str]) -> Iterator[tuple[str, dict[st
         raise DataError(str(file), f"{CORRUPT} (not readable as JSON: {error})", DOWNLOAD_AGAIN) from error
 
 
+def read_list(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield each object of a file that holds nothing but a list of objects, as COCO's results of instances do.
+
+    Raises:
+        ValueError: if the file is no readable JSON, or anything else than a list of objects.
+    """
+    try:
+        reader = _Reader(file.read_bytes().decode("utf-8-sig"))
+        if reader.peek() != "[":
+            raise DataError(str(file), "holds no list of objects", "give COCO's results: a list, one entry an instance")
+        for number, _ in enumerate(reader.items("[", "]"), start=1):
+            entry = reader.value()
+            if not isinstance(entry, dict):
+                raise DataError(str(file), f"entry {number} of its list is no object", "give COCO's results")
+            yield entry
+        if reader.peek():
+            raise ValueError(f"more text after the end, at character {reader.at}")
+    except DataError:
+        raise
+    except (ValueError, RecursionError, OSError) as error:
+        raise DataError(str(file), f"{CORRUPT} (not readable as JSON: {error})", DOWNLOAD_AGAIN) from error
+
+
 class _Reader:
     """A place in JSON text, between two values."""
 

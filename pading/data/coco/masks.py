@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 from pycocotools import mask as coco_mask
 
 from pading.data.coco.fields import MAX_IMAGE_PIXELS
@@ -79,6 +79,38 @@ def compress(masks: Bool[np.ndarray, "N H W"]) -> list[str]:
     return [encoded["counts"].decode("ascii") for encoded in coco_mask.encode(columns_first)]
 
 
+def boxes(codes: Sequence[str], size: tuple[int, int]) -> Float64[np.ndarray, "N 4"]:
+    """Return (left, top, width, height) of masks in COCO's compressed form, of an image of (height, width)."""
+    found: np.ndarray = coco_mask.toBbox([{"size": list(size), "counts": code} for code in codes])
+    return found.reshape(-1, 4)
+
+
+def overlaps(
+    found: Sequence[Shape], true: Sequence[Shape], is_crowd: Sequence[bool], height: int, width: int
+) -> Float64[np.ndarray, "N M"]:
+    """Return the IoU of each mask found with each true one; of a crowd, the share of the mask found that lies in it.
+
+    Raises:
+        ValueError: if the run lengths of a mask are of an image of another size.
+    """
+    if not found or not true:
+        return np.zeros((len(found), len(true)))
+    encoded = []
+    for counts in run_lengths([*found, *true], height, width):
+        if counts.sum() != height * width:
+            raise ValueError(f"a mask has run lengths of {counts.sum()} pixels in an image of {height} x {width}")
+        encoded.append({"size": [height, width], "counts": counts.tolist()})
+    encoded = coco_mask.frPyObjects(encoded, height, width)
+    return _overlaps(encoded[: len(found)], encoded[len(found) :], is_crowd)
+
+
+def box_overlaps(
+    found: Float64[np.ndarray, "N 4"], true: Float64[np.ndarray, "M 4"], is_crowd: Sequence[bool]
+) -> Float64[np.ndarray, "N M"]:
+    """Return what `overlaps` does, of boxes (left, top, width, height)."""
+    return _overlaps(found, true, is_crowd) if len(found) and len(true) else np.zeros((len(found), len(true)))
+
+
 def decompress(code: bytes) -> Int64[np.ndarray, "_"]:
     """Return the run lengths of COCO's compressed form.
 
@@ -102,6 +134,11 @@ def decompress(code: bytes) -> Int64[np.ndarray, "_"]:
     numbers[1::2] = np.cumsum(numbers[1::2])
     numbers[2::2] = np.cumsum(numbers[2::2])
     return numbers
+
+
+def _overlaps(found: Any, true: Any, is_crowd: Sequence[bool]) -> Float64[np.ndarray, "N M"]:
+    ratios: np.ndarray = coco_mask.iou(found, true, [int(crowd) for crowd in is_crowd])
+    return ratios
 
 
 def _read_polygons(parts: list[Any], where: str, file: Path) -> Polygons:

@@ -108,14 +108,11 @@ def load_panoptic(record: PanopticRecord, classes: ClassTable, max_pixels: int =
         FileNotFoundError: if the photo or the PNG is missing.
         ValueError: if one is damaged or larger than `max_pixels`, or photo, PNG and JSON disagree.
     """
-    photo_file, label_file = str(record.image_path), str(record.label_path)
-    listed_size = (record.width, record.height)
+    photo_file = str(record.image_path)
     jpeg = read_listed(record.image_path, record)
     photo = open_photo(io.BytesIO(jpeg), photo_file, max_pixels)
-    check_size(photo.size, photo_file, listed_size, record.annotation_path)
-    label_image = open_label_image(io.BytesIO(read_listed(record.label_path, record)), label_file, max_pixels)
-    check_size(label_image.size, label_file, listed_size, record.annotation_path)
-    label_map, areas = _label_map(decode_segment_ids(label_image, label_file), record)
+    check_size(photo.size, photo_file, (record.width, record.height), record.annotation_path)
+    label_map, areas = load_label_map(record, max_pixels)
     segments = tuple(
         Segment(
             segment_id=segment.segment_id,
@@ -133,6 +130,22 @@ def load_panoptic(record: PanopticRecord, classes: ClassTable, max_pixels: int =
         segments=segments,
     )
     return LoadedImage(jpeg=jpeg, sample=sample, hidden_px=0)
+
+
+def load_label_map(
+    record: PanopticRecord, max_pixels: int = MAX_PIXELS
+) -> tuple[UInt16[np.ndarray, "H W"], Int[np.ndarray, "M"]]:
+    """Return the label map of an image, 0 = void and i + 1 = segment i, and the pixels of each segment.
+
+    Raises:
+        FileNotFoundError: if the PNG is missing.
+        ValueError: if it is damaged or larger than `max_pixels`, has another size than listed, or disagrees with the
+            JSON.
+    """
+    file = str(record.label_path)
+    label_image = open_label_image(io.BytesIO(read_listed(record.label_path, record)), file, max_pixels)
+    check_size(label_image.size, file, (record.width, record.height), record.annotation_path)
+    return _label_map(decode_segment_ids(label_image, file), record)
 
 
 def _annotation(entry: dict[str, Any], image_id: int, layout: PanopticLayout, classes: ClassTable) -> _Annotation:
