@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cluster.secrets import masked
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -121,7 +123,7 @@ class Tracker:
             try:
                 return self._send(record)
             except Exception as error:  # whatever is wrong with the tracker, the job's result is safe in the spool
-                log.warning("MLflow at %s: %s; run %r waits in %s", self.uri, _first_line(error), key, self.spool)
+                log.warning("MLflow at %s: %s; run %r waits in %s", masked(self.uri), _first_line(error), key, self.spool)
                 if getattr(error, "error_code", None) != "INVALID_PARAMETER_VALUE":
                     self._silent_until = time.monotonic() + PAUSE_S
         self.spool.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +146,7 @@ class Tracker:
             try:
                 self._send(record)
             except Exception as error:  # the others may still pass
-                log.warning("MLflow at %s: %s; run %r stays in %s", self.uri, _first_line(error), record.key, spool)
+                log.warning("MLflow at %s: %s; run %r stays in %s", masked(self.uri), _first_line(error), record.key, spool)
                 waiting.append(record)
         rest = spool.with_suffix(".rest")
         rest.write_text("".join(json.dumps(dataclasses.asdict(record)) + "\n" for record in waiting))
@@ -242,4 +244,4 @@ def _digest(key: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+    return masked((str(error).splitlines() or [type(error).__name__])[0][:300])

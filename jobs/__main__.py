@@ -15,21 +15,24 @@ from jobs.diagnose import Diagnose, diagnose
 from jobs.draw import Draw, draw
 from jobs.export import Export, export
 from jobs.failures import exit_code
-from jobs.pipeline import plan, run_pipeline
+from jobs.pipeline import run_pipeline
+from jobs.plan import plan
 from jobs.predict import Predict, predict
 from jobs.presets import PRESETS
 from jobs.progress import complain, say
+from jobs.submit import Submit, submit
 from jobs.teach import Teach, teach
 
 DEFAULT_PRESET = "shapes"
 STAGE_VERBS = ("verify", "shapes", "shard", "embed", "pretrain", "cache", "sweep", "fit", "evaluate", "leaderboard")
 # Verbs that take no preset's configuration: what is asked, and what is done.
-COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
+COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "predict": (Predict, predict),
     "teach": (Teach, teach),
     "diagnose": (Diagnose, diagnose),
     "draw": (Draw, draw),
     "export": (Export, export),
+    "submit": (Submit, submit),
 }
 HELP = f"""usage: pading VERB [PRESET] [--run-dir DIR] [flags]
 
@@ -44,6 +47,7 @@ verbs
   diagnose     what a fitted method's synthetic features look like beside real ones
   draw         pictures of the shapes world with the things that you name
   export       the shards of a run as WebDataset tar files, or its segmenter
+  submit       a command as a job on a Ray cluster: pading submit [--address URL] -- COMMAND
 
 presets        {", ".join(PRESETS)} (default: {DEFAULT_PRESET})
 

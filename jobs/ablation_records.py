@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cluster.secrets import masked
 from cluster.storage import RunDir
 from jobs.ablation_fits import Fit
 from jobs.config import PipelineConfig
@@ -68,6 +69,6 @@ def record_ablation(
         progress.update(len(sent) - 1)
     missing = sum(run_id is None for run_id in sent)
     if missing:
-        say(f"  MLflow at {tracker.uri} did not answer: {missing} runs wait in {tracker.spool}")
+        say(f"  MLflow at {masked(tracker.uri)} did not answer: {missing} runs wait in {tracker.spool}")
     else:
-        say(f"  MLflow: {len(sent)} runs at {tracker.uri}")
+        say(f"  MLflow: {len(sent)} runs at {masked(tracker.uri)}")

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from cluster.secrets import masked
 from cluster.storage import Manifest, RunDir
 from cluster.tracking import Tracker
 from jobs.config import PipelineConfig
@@ -30,10 +31,10 @@ def publish(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, 
     sent = [record_row(tracker, config, run_dir, identity.digest, row, evaluation / PANELS) for row in rows]
     missing = sum(run_id is None for run_id in sent)
     if missing:
-        say(f"  MLflow at {tracker.uri} did not answer: {missing} rows wait in {tracker.spool}")
+        say(f"  MLflow at {masked(tracker.uri)} did not answer: {missing} rows wait in {tracker.spool}")
     else:
-        say(f"  MLflow: {len(rows)} runs at {tracker.uri}")
-    return {"rows": len(rows), "mlflow": tracker.uri, "spooled": missing}
+        say(f"  MLflow: {len(rows)} runs at {masked(tracker.uri)}")
+    return {"rows": len(rows), "mlflow": masked(tracker.uri), "spooled": missing}
 
 
 def tracker_of(run_dir: RunDir) -> Tracker:
