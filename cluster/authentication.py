@@ -1,7 +1,7 @@
 """Token authentication as seen from a client: whether it is on, where the token is, and which clusters go without.
 
 A cluster without it runs the code of anyone who reaches its ports (CVE-2023-48022), so that we join none that others
-can reach. Ray itself reads and sends the token; nothing here prints or keeps it.
+can reach. The token is looked for where Ray looks, and never printed.
 """
 
 import ipaddress
@@ -43,20 +43,22 @@ def require_closed_cluster(address: str, environment: Mapping[str, str] = os.env
     )
 
 
-def require_token(environment: Mapping[str, str] = os.environ) -> None:
-    """Check that token authentication is on and that there is a token to send.
+def find_token(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the token to send, from the variable, the file that a variable names, or the one in the home directory.
 
     Raises:
-        ValueError: if it is off, or no token is found where Ray looks.
+        ValueError: if token authentication is off, so that Ray itself would send none, or there is no token.
     """
     if not is_token_mode(environment):
         found = environment.get(MODE, "not set")
         raise ValueError(f"{MODE} is {found}: without it no token is sent; set {MODE}=token, as on the cluster")
     if environment.get(TOKEN):
-        return
+        return environment[TOKEN]
     file = Path(environment.get(TOKEN_PATH) or Path.home() / DEFAULT_TOKEN_FILE)
-    if not file.is_file() or not file.read_text().strip():
+    token = file.read_text().strip() if file.is_file() else ""
+    if not token:
         raise ValueError(
             f"no token: {TOKEN} is not set and {file} is no file with a token; "
             "take the cluster's token, or make one for it with `ray get-auth-token --generate`"
         )
+    return token

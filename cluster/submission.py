@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from cluster.authentication import require_token
+from cluster.authentication import find_token
 from cluster.secrets import SECRET_FILES, masked
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
@@ -40,12 +40,12 @@ class Cluster:
     """
 
     def __init__(self, address: str = "") -> None:
-        require_token()
+        token = find_token()
         self.address = _address(address)
         _require_closed(self.address)
         _quiet_ray()
         try:
-            self._client = JobSubmissionClient(self.address)
+            self._client = JobSubmissionClient(self.address, headers={"Authorization": f"Bearer {token}"})
         except AuthenticationError as error:
             raise ValueError(
                 f"the cluster at {self.address} refuses this token; take the one that it was started with"

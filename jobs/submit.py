@@ -10,7 +10,7 @@ from cluster.submission import Cluster
 from cluster.working_directory import MEBIBYTE, require_sendable
 from jobs.progress import complain, say
 
-SCRIPT, DRY_RUN = "full_pipeline.py", "--dry-run"
+SCRIPT, DRY_RUN, ERROR = "full_pipeline.py", "--dry-run", "error: "
 INTERRUPTED = 130
 LITTLE = 0.001  # of a custom resource: enough to choose the node
 
@@ -88,5 +88,6 @@ def _require_feasible(cluster: Cluster, command: Submit, resources: dict[str, fl
     if outcome.exit_code == 0:
         say("the cluster can place every stage")
         return
-    errors = [line for line in cluster.logs(job).splitlines() if line.startswith("error: ")]
-    raise ValueError(f"nothing was started: {errors[-1].removeprefix('error: ') if errors else outcome.line}")
+    log = [line for line in cluster.logs(job).splitlines() if line.strip()]
+    said = [line.removeprefix(ERROR) for line in log if line.startswith(ERROR)] or log or [outcome.line]
+    raise ValueError(f"nothing was started: {said[-1]}")
