@@ -39,7 +39,7 @@ def require_closed_cluster(address: str, environment: Mapping[str, str] = os.env
         return
     raise ValueError(
         f"the Ray cluster {address!r} can be reached from other machines and {MODE} is not 'token': whoever reaches it "
-        f"could run code on it; start it with {MODE}=token and a token (`ray get-auth-token --generate`), and set both here"
+        f"could run code on it; start it with {MODE}=token and a token (`ray get-auth-token --generate`); set both here"
     )
 
 

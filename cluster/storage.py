@@ -154,6 +154,12 @@ def plain_name(name: Any) -> str:
     Raises:
         ValueError: if it is no name, or leads elsewhere.
     """
-    if not isinstance(name, str) or name in ("", ".", "..") or PurePath(name).name != name or "\\" in name or "\0" in name:
+    if (
+        not isinstance(name, str)
+        or name in ("", ".", "..")
+        or PurePath(name).name != name
+        or "\\" in name
+        or "\0" in name
+    ):
         raise ValueError(f"{name!r} is no plain name of a folder or file")
     return name

@@ -20,6 +20,8 @@ from cluster.secrets import SECRET_FILES, masked
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 OVERRIDING = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # Ray lets them win over the address that is given
 PATIENCE_S = 10.0
+START_S = 60.0
+NOT_YET = "No available agent"  # a head that has just started answers before it takes jobs
 PAUSE_S = 1.0
 UNAUTHORISED = (401, 403)
 
@@ -62,14 +64,19 @@ class Cluster:
             ValueError: if the cluster does not take the job.
         """
         environment = {"working_dir": str(working_dir), "excludes": list(SECRET_FILES)}
-        try:
-            return str(
-                self._client.submit_job(
-                    entrypoint=entrypoint, runtime_env=environment, entrypoint_resources=resources or None
+        patient_until = time.monotonic() + START_S
+        while True:
+            try:
+                return str(
+                    self._client.submit_job(
+                        entrypoint=entrypoint, runtime_env=environment, entrypoint_resources=resources or None
+                    )
                 )
-            )
-        except (AuthenticationError, ConnectionError, RuntimeError) as error:
-            raise ValueError(f"the cluster at {self.address} did not take the job ({_first_line(error)})") from error
+            except (AuthenticationError, OSError, RuntimeError) as error:
+                if NOT_YET not in str(error) or time.monotonic() > patient_until:
+                    what = _first_line(error)
+                    raise ValueError(f"the cluster at {self.address} did not take the job ({what})") from error
+                time.sleep(PAUSE_S)
 
     def url(self, job_id: str) -> str:
         """Return the page of a job."""
@@ -143,7 +150,9 @@ def _address(given: str) -> str:
     named = {name: os.environ[name] for name in OVERRIDING if os.environ.get(name)}
     for name, address in named.items():
         if given and address.rstrip("/") != given.rstrip("/"):
-            raise ValueError(f"{name}={masked(address)} would win over --address {given}; unset it or leave --address out")
+            raise ValueError(
+                f"{name}={masked(address)} would win over --address {given}; unset it or leave --address out"
+            )
     address = (given or next(iter(named.values()), DEFAULT_ADDRESS)).rstrip("/")
     if not address.startswith(("http://", "https://")):
         raise ValueError(f"{masked(address)!r} is no address of a dashboard; give --address http://HOST:8265")

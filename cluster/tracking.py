@@ -123,7 +123,9 @@ class Tracker:
             try:
                 return self._send(record)
             except Exception as error:  # whatever is wrong with the tracker, the job's result is safe in the spool
-                log.warning("MLflow at %s: %s; run %r waits in %s", masked(self.uri), _first_line(error), key, self.spool)
+                log.warning(
+                    "MLflow at %s: %s; run %r waits in %s", masked(self.uri), _first_line(error), key, self.spool
+                )
                 if getattr(error, "error_code", None) != "INVALID_PARAMETER_VALUE":
                     self._silent_until = time.monotonic() + PAUSE_S
         self.spool.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +148,9 @@ class Tracker:
             try:
                 self._send(record)
             except Exception as error:  # the others may still pass
-                log.warning("MLflow at %s: %s; run %r stays in %s", masked(self.uri), _first_line(error), record.key, spool)
+                log.warning(
+                    "MLflow at %s: %s; run %r stays in %s", masked(self.uri), _first_line(error), record.key, spool
+                )
                 waiting.append(record)
         rest = spool.with_suffix(".rest")
         rest.write_text("".join(json.dumps(dataclasses.asdict(record)) + "\n" for record in waiting))

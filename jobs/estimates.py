@@ -113,7 +113,9 @@ def _pretraining(run: Run) -> Estimate:
 
 def _caching(run: Run) -> Estimate:
     cost = _segmenter_cost(run, "cache_s")
-    seconds = None if cost is None else (run.images.kept + run.images.val) * cost / min(run.config.cache.actors, run.cpus)
+    seconds = (
+        None if cost is None else (run.images.kept + run.images.val) * cost / min(run.config.cache.actors, run.cpus)
+    )
     config, costs = run.config, run.costs["bytes"]
     features = run.images.kept * costs["features_per_image"] * config.segmenter.width * FLOAT_BYTES
     masks = run.images.val * config.segmenter.queries * (config.data.input_px // MASK_STRIDE) ** 2 * MASK_BYTES

@@ -14,7 +14,7 @@ EXPECTED = (ValueError, OSError)
 def exit_code(work: Callable[[], int | None], trace: Path | None) -> int:
     """Do `work` and return the exit code that it returns, 0 for none.
 
-    If it fails, print one line on stderr, write the trace to the file `trace`, and return 1. Secrets are masked in both.
+    If it fails, print one line on stderr, write the trace to the file `trace`, and return 1. Both without secrets.
     """
     try:
         return work() or 0

@@ -47,5 +47,7 @@ def _refuse_objects(fields: Iterable[pa.Field], path: str) -> None:
     """Refuse columns of types that are not parquet's own: Ray Data makes Python objects of them, by pickle."""
     for field in fields:
         if isinstance(field.type, pa.BaseExtensionType) or EXTENSION in (field.metadata or {}):
-            raise DataError(path, f"column {field.name!r} is of the type {field.type}, not data", "write the file again")
+            raise DataError(
+                path, f"column {field.name!r} is of the type {field.type}, not data", "write the file again"
+            )
         _refuse_objects((field.type.field(index) for index in range(field.type.num_fields)), path)

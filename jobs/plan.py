@@ -57,7 +57,7 @@ def _say_totals(to_do: list[tuple[Stage, Estimate]], run_dir: RunDir) -> None:
     num_bytes = sum(expected.num_bytes for _, expected in to_do)
     free = shutil.disk_usage(_nearest_folder(run_dir.root)).free
     rest = f", without {', '.join(unknown)}, of which nothing like it was measured" if unknown else ""
-    say(f"estimate, from {MEASURED.name}: {format_seconds(seconds)}{rest}; {_size(num_bytes)} of disk, {_size(free)} free")
+    say(f"estimate, from {MEASURED.name}: {format_seconds(seconds)}{rest}; {_size(num_bytes)}, of {_size(free)} free")
     if num_bytes > free:
         say(f"warning: {run_dir.root} may run out of space")
 

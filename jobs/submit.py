@@ -37,7 +37,7 @@ def submit(command: Submit) -> int:
     """Send a command to a cluster, follow it, and return its exit code.
 
     Raises:
-        ValueError: if the cluster is not there or not closed, the token is missing or wrong, the folder is too large, or
+        ValueError: if the cluster is not there or not closed, the token is missing or wrong, the folder too large, or
             a stage cannot be placed.
     """
     if not command.command:

@@ -1,4 +1,4 @@
-"""What docs/security.md promises of files: nothing that is read runs, nothing leads elsewhere, nothing is said twice."""
+"""What docs/security.md promises of files: what is read does not run, names do not lead elsewhere, secrets stay."""
 
 import ast
 import re
@@ -189,12 +189,14 @@ def test_a_name_that_leads_elsewhere_is_no_name(name: object) -> None:
 def test_an_index_of_classifiers_cannot_name_a_folder_elsewhere(folder: object, tmp_path: Path) -> None:
     (tmp_path / "classifiers").mkdir()
     write_json(tmp_path / "classifiers" / "classifiers.json", {"rows": [{"folder": folder}]})
-    with pytest.raises(ValueError, match=r"classifiers\.json: is no index of classifiers .*; run the stage 'fit' again"):
+    with pytest.raises(
+        ValueError, match=r"classifiers\.json: is no index of classifiers .*; run the stage 'fit' again"
+    ):
         fitted_rows(RunDir(tmp_path))
 
 
 def test_a_model_cannot_name_a_run_that_is_not_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`model.json` names the run that it is taught from; a folder without the cache that it was made from is refused."""
+    """`model.json` names the run that it is taught from; a folder without that run's cache is refused."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     write_json(tmp_path / "model.json", {"schema": 1, "run": str(elsewhere)})
@@ -212,7 +214,9 @@ def png_that_claims(side: int) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("side", [9_000, 60_000])
@@ -229,7 +233,9 @@ def test_a_run_keeps_and_shows_no_secret(
     smoke_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A tracker that does not answer, behind a password; a stage that fails with one in its words."""
-    run_dir = shutil.copytree(smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("work", "artifacts", "mlflow.db"))
+    run_dir = shutil.copytree(
+        smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("work", "artifacts", "mlflow.db")
+    )
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:planted-in-an-address@127.0.0.1:9")
@@ -252,7 +258,9 @@ def test_every_promise_names_a_test_that_exists() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", page)
     assert len(named) >= 15
     for file, name in named:
-        functions = {node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.FunctionDef)}
+        functions = {
+            node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.FunctionDef)
+        }
         assert name in functions, (file, name)
     for line in page.splitlines():
         if line.startswith("| ") and not line.startswith("| promise") and "---" not in line:

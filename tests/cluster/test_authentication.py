@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.authentication import is_loopback, require_closed_cluster, find_token
+from cluster.authentication import find_token, is_loopback, require_closed_cluster
 from cluster.session import connect
 
 TOKEN_MODE = {"RAY_AUTH_MODE": "token"}

@@ -72,10 +72,10 @@ ERRORS: dict[str, Callable[[list[dict[str, Any]]], object]] = {
     ),
     "its selector does not match its own pods": lambda d: mlflow(d)["metadata"]["labels"].clear(),
     "Service mlflow: selects no pods": lambda d: named(d, "Service", "mlflow")["spec"]["selector"].update(app="x"),
-    "Service postgres: no container has a port 'pg'": lambda d: named(d, "Service", "postgres")["spec"]["ports"][0].update(
-        targetPort="pg"
-    ),
-    "asks mlflow:5000, which no Service is": lambda d: named(d, "Service", "mlflow")["spec"]["ports"][0].update(port=80),
+    "Service postgres: no container has a port 'pg'": lambda d: named(d, "Service", "postgres")["spec"]["ports"][
+        0
+    ].update(targetPort="pg"),
+    "asks mlflow:5000: no Service": lambda d: named(d, "Service", "mlflow")["spec"]["ports"][0].update(port=80),
     "a port twice": lambda d: container(d).update(ports=[{"containerPort": 1}, {"containerPort": 1}]),
     "may run as root": lambda d: worker(d)["template"]["spec"].pop("securityContext"),
     "may gain rights": lambda d: container(d).pop("securityContext"),
@@ -117,7 +117,9 @@ def test_what_the_manifests_run_can_be_placed_on_them() -> None:
     head = spec["headGroupSpec"]["template"]["spec"]["containers"][0]
     (group,) = read_groups(next(each["value"] for each in head["env"] if each["name"] == "PADING_MAY_ADD"))
     entrypoint = named(documents, "RayJob")["spec"]["entrypoint"]
-    workers, cpus = (int(re.search(rf"--pretrain\.{flag} (\d+)", entrypoint)[1]) for flag in ("workers", "cpus-per-worker"))
+    workers, cpus = (
+        int(re.search(rf"--pretrain\.{flag} (\d+)", entrypoint)[1]) for flag in ("workers", "cpus-per-worker")
+    )
     asked = Request(resources={"CPU": cpus, "GPU": 1}, count=workers)
     assert asked.count <= group.max_nodes
     assert cpus <= group.resources["CPU"]
@@ -138,8 +140,14 @@ def test_the_launcher_accepts_its_files(path: Path) -> None:
         ("dashboard is open", lambda d: d.update(head_start_ray_commands=["RAY_AUTH_MODE=token ray start --head"])),
         ("nodes get no token", lambda d: d.update(file_mounts={})),
         ("rsync sends **/.env", lambda d: d["rsync_exclude"].remove("**/.env")),
-        ("lets ssh in from everywhere", lambda d: d["available_node_types"]["gpu"]["node_config"].pop("SecurityGroupIds")),
-        ("head belongs on demand", lambda d: d["available_node_types"]["gpu"]["node_config"].pop("InstanceMarketOptions")),
+        (
+            "lets ssh in from everywhere",
+            lambda d: d["available_node_types"]["gpu"]["node_config"].pop("SecurityGroupIds"),
+        ),
+        (
+            "head belongs on demand",
+            lambda d: d["available_node_types"]["gpu"]["node_config"].pop("InstanceMarketOptions"),
+        ),
     ],
 )
 def test_a_planted_error_of_a_launcher_is_found(message: str, change: Callable[[dict[str, Any]], object]) -> None:
@@ -178,7 +186,9 @@ def test_the_image_is_not_root_and_takes_the_pins_of_the_project() -> None:
     (base,) = [line.split()[1] for line in lines if line.startswith("FROM ")]
     assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", base)
     assert [line for line in lines if line.startswith("USER ")] == ["USER ray"]
-    assert lines.index("USER ray") > max(number for number, line in enumerate(lines) if line.startswith(("RUN", "COPY")))
+    assert lines.index("USER ray") > max(
+        number for number, line in enumerate(lines) if line.startswith(("RUN", "COPY"))
+    )
     copied = {line.split()[2] for line in lines if line.startswith("COPY ")}
     assert copied == {"pyproject.toml", "pading", "cluster", "jobs", "tuning"}
     (script,) = re.findall(r'RUN python -c "(.+)" \\', "\n".join(lines))

@@ -54,7 +54,9 @@ def test_groups_are_read_from_json() -> None:
     assert read_groups(text) == (GPU_NODES,)
 
 
-@pytest.mark.parametrize("text", ["", "{", "3", "[3]", '[{"name": "gpu"}]', '[{"name": "g", "max_nodes": -1, "resources": {}}]'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "3", "[3]", '[{"name": "gpu"}]', '[{"name": "g", "max_nodes": -1, "resources": {}}]']
+)
 def test_groups_that_are_none_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=rf"{MAY_ADD} is no list of node groups .*; give \[{{\"name\": \"gpu\""):
         read_groups(text)

@@ -36,7 +36,9 @@ def test_what_is_judged_is_what_ray_packs(project: Path, tmp_path: Path) -> None
 def test_a_folder_that_is_too_large_is_refused_with_its_largest_files(project: Path) -> None:
     assert require_sendable(project) < 1000
     (project / "package" / "photos.bin").write_bytes(bytes(3 * 2**20))
-    with pytest.raises(ValueError, match=r"packs 5 files of 3\.0 MiB, the limit is 1\.0 MiB; the largest are package/ph"):
+    with pytest.raises(
+        ValueError, match=r"packs 5 files of 3\.0 MiB, the limit is 1\.0 MiB; the largest are package/ph"
+    ):
         require_sendable(project, limit_bytes=2**20)
     (project / ".rayignore").write_text("runs\n*.bin\n")
     require_sendable(project, limit_bytes=2**20)

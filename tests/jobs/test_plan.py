@@ -6,6 +6,7 @@ import pytest
 from cluster.resources import Group, Offer
 from cluster.storage import RunDir
 from jobs.config import PipelineConfig
+from jobs.devices import uses_gpus
 from jobs.estimates import MEASURED, STAGES, count_images, estimate
 from jobs.pipeline import stages
 from jobs.plan import plan
@@ -43,7 +44,9 @@ def test_a_plan_that_cannot_be_placed_fails_and_names_every_stage_and_what_to_do
     two_cores: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = override(smoke(), {"pretrain.workers": 8, "pretrain.cpus_per_worker": 0.5, "cache.cpus_per_actor": 1.0})
-    with pytest.raises(ValueError, match=r"^pretrain \(8 x \(0\.5 CPU\) asked, room for 4\); cache \(.*--cache\.actors"):
+    with pytest.raises(
+        ValueError, match=r"^pretrain \(8 x \(0\.5 CPU\) asked, room for 4\); cache \(.*--cache\.actors"
+    ):
         plan(config, RunDir(tmp_path / "run"), first="", last="", force=False)
     assert "leaderboard" in capsys.readouterr().out  # the whole plan is shown first
     plan(config, RunDir(tmp_path / "run"), first="", last="embed", force=False)  # a part that fits may be planned
@@ -118,3 +121,14 @@ def test_every_group_of_costs_names_its_source() -> None:
     costs = json.loads(MEASURED.read_text())
     groups = [costs["start_s"], *costs["images"].values(), *costs["segmenters"].values(), costs["fits"], costs["bytes"]]
     assert all(group["source"] for group in groups)
+
+
+def test_a_driver_without_a_gpu_uses_those_of_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_nodes = Group(name="gpu", max_nodes=1, resources={"CPU": 8.0, "GPU": 1.0})
+    none, some = TWO_CORES, Offer(place="the cluster", nodes=(("", {"CPU": 2.0}),), groups=(gpu_nodes,))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.version.cuda", "12.8")
+    assert uses_gpus(some)
+    assert not uses_gpus(none)
+    monkeypatch.setattr("torch.version.cuda", None)  # a build that could not use them
+    assert not uses_gpus(some)

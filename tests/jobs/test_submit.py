@@ -66,7 +66,11 @@ def head() -> Iterator[Head]:
         log = Path(folder) / "head.log"
         with log.open("w") as output:
             process = subprocess.Popen(
-                [*command, "--disable-usage-stats"], env=environment, stdout=output, stderr=output, start_new_session=True
+                [*command, "--disable-usage-stats"],
+                env=environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         address = f"http://127.0.0.1:{ports['dashboard-port']}"
         try:
@@ -226,9 +230,7 @@ def test_an_open_cluster_gets_no_job(no_cluster: str, server: str, capsys: pytes
     assert f"the cluster at {server} takes jobs from anyone, without a token" in said
 
 
-def test_a_server_that_is_no_cluster_is_said(
-    no_cluster: str, server: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_that_is_no_cluster_is_said(no_cluster: str, server: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(capsys, "--address", f"{server}/nothing", "--", "true")
     assert "is no Ray cluster (HTTP 404 for /api/version)" in said
 

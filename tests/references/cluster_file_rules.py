@@ -11,7 +11,10 @@ from typing import Any
 Document = dict[str, Any]
 RAY_VERSION = "2.60.0"
 NAMESPACE = "pading"
-OUTSIDE_SECRETS = {"ray-token": {"auth_token"}, "mlflow-secrets": {"postgres-password", "objects-user", "objects-password"}}
+OUTSIDE_SECRETS = {
+    "ray-token": {"auth_token"},
+    "mlflow-secrets": {"postgres-password", "objects-user", "objects-password"},
+}
 PINNED = re.compile(r"^[\w./-]+:(?!latest)[\w.-]+$")
 
 
@@ -171,7 +174,7 @@ def _addresses(documents: list[Document], services: dict[str, Document]) -> Iter
                 for host, port in re.findall(r"(?:http://|@)([\w-]+):(\d+)", str(variable.get("value", ""))):
                     known = [each["port"] for each in services.get(host, {"spec": {"ports": []}})["spec"]["ports"]]
                     if int(port) not in known:
-                        yield f"{document['metadata']['name']}: {variable['name']} asks {host}:{port}, which no Service is"
+                        yield f"{document['metadata']['name']}: {variable['name']} asks {host}:{port}: no Service"
 
 
 def compose_problems(document: Document) -> list[str]:
@@ -183,11 +186,15 @@ def compose_problems(document: Document) -> list[str]:
             problems.append(f"{name}: image {service.get('image')!r} is not pinned")
         if "no-new-privileges:true" not in service.get("security_opt", []):
             problems.append(f"{name}: may gain rights")
-        problems += [f"{name}: port {port} is open" for port in service.get("ports", []) if not port.startswith("127.0.0.1:")]
+        problems += [
+            f"{name}: port {port} is open" for port in service.get("ports", []) if not port.startswith("127.0.0.1:")
+        ]
         for variable, value in service.get("environment", {}).items():
             if re.search(r"(PASSWORD|SECRET|TOKEN|KEY|USER)$", variable) and "${" not in value and value != "mlflow":
                 problems.append(f"{name}: {variable} in plain text")
-        problems += [f"{name}: no service {other!r}" for other in service.get("depends_on", {}) if other not in services]
+        problems += [
+            f"{name}: no service {other!r}" for other in service.get("depends_on", {}) if other not in services
+        ]
         sources = [volume.split(":")[0] for volume in service.get("volumes", [])]
         problems += [f"{name}: no volume {each!r}" for each in sources if each not in document["volumes"]]
         words = [str(word) for word in service.get("command", [])]
@@ -203,7 +210,9 @@ def launcher_problems(document: Document) -> list[str]:
     problems = []
     for key in ("head_start_ray_commands", "worker_start_ray_commands"):
         problems += [
-            f"{key}: no token authentication" for line in document[key] if "ray start" in line and "RAY_AUTH_MODE=token" not in line
+            f"{key}: no token authentication"
+            for line in document[key]
+            if "ray start" in line and "RAY_AUTH_MODE=token" not in line
         ]
     if not any("--dashboard-host=127.0.0.1" in line for line in document["head_start_ray_commands"]):
         problems.append("the dashboard is open")
