@@ -80,5 +80,5 @@ def read_photo(path: Path) -> np.ndarray:
             if photo.width * photo.height > MAX_PIXELS:
                 raise ValueError(f"{photo.width} x {photo.height} pixels")
             return np.asarray(photo.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is not a readable JPEG or PNG of at most {MAX_PIXELS} pixels ({error})") from error

@@ -27,7 +27,7 @@ def as_torch_file(path: Path, marker: Path) -> None:
 
 
 def as_raw_pickle(path: Path, marker: Path) -> None:
-    path.write_bytes(pickle.dumps({"weight": Bomb(marker)}))
+    path.write_bytes(pickle.dumps({"weight": Bomb(marker)}, protocol=2))  # what torch writes, so that it reads on
 
 
 def as_npy(path: Path, marker: Path) -> None:
