@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cluster.filesystem import SECRET
-
 LONGEST_PARAM, LONGEST_TAG = 6000, 8000  # characters; MLflow keeps no more
 LONGEST_DIGEST = 36
 
@@ -89,8 +87,3 @@ class RunRecord:
 def table_json(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return a table as MLflow shows and loads it: pandas' orientation "split", without an index."""
     return json.dumps({"columns": list(columns), "data": [list(row) for row in rows]}, allow_nan=False)
-
-
-def without_secrets(text: str) -> str:
-    """Return a text with user and password left out of its addresses, for logs and files."""
-    return SECRET.sub("://...@", text)

@@ -5,6 +5,7 @@ import os
 
 import ray
 
+from cluster.authentication import OWN, require_closed_cluster
 from cluster.storage import ROOT
 
 
@@ -13,12 +14,16 @@ def connect(num_cpus: int | None = None) -> dict[str, float]:
 
     `RAY_ADDRESS` (set by `ray job submit`) names the cluster; without it a local one starts on loopback with token
     authentication, Ray's default. `num_cpus` counts only for a local cluster.
+
+    Raises:
+        ValueError: if the cluster can be reached from other machines and token authentication is off.
     """
     if not ray.is_initialized():
-        address = os.environ.get("RAY_ADDRESS", "local")
+        address = os.environ.get("RAY_ADDRESS", OWN)
+        require_closed_cluster(address)
         ray.init(
             address=address,
-            num_cpus=num_cpus if address == "local" else None,
+            num_cpus=num_cpus if address == OWN else None,
             log_to_driver=True,
             logging_level=logging.WARNING,
             runtime_env={"env_vars": worker_environment()},

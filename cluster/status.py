@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cluster.secrets import masked
 from cluster.storage import write_json
 
 
@@ -33,7 +34,7 @@ class Status:
         if output is not None:
             stage["output"] = str(output)
         if error is not None:
-            stage["error"] = error
+            stage["error"] = masked(error)
         self._write()
 
     def finish(self, state: str) -> None:

@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 MANIFEST = "manifest.json"
@@ -146,3 +146,20 @@ def file_digest(path: Path) -> str:
     """Return the first 16 hex digits of a file's sha256."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+
+
+def plain_name(name: Any) -> str:
+    """Return the name of a folder or file that a document gives, if it stays in the folder that it is put after.
+
+    Raises:
+        ValueError: if it is no name, or leads elsewhere.
+    """
+    if (
+        not isinstance(name, str)
+        or name in ("", ".", "..")
+        or PurePath(name).name != name
+        or "\\" in name
+        or "\0" in name
+    ):
+        raise ValueError(f"{name!r} is no plain name of a folder or file")
+    return name

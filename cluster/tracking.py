@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.patience import Patience, impatient, within
-from cluster.run_record import LONGEST_DIGEST, Dataset, RunRecord, without_secrets
+from cluster.run_record import LONGEST_DIGEST, Dataset, RunRecord
+from cluster.secrets import masked, without_accounts
 from cluster.spool import Spool, locked_file
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Tracker:
         self, uri: str, *, spool: Path, artifacts: Path | None = None, patience: Patience | None = None
     ) -> None:
         self.uri = uri
-        self.shown_uri = without_secrets(uri)
+        self.shown_uri = without_accounts(uri)
         self.spool = Spool(spool)
         if uri.startswith(SQLITE):
             artifacts = artifacts or Path(uri.removeprefix(SQLITE)).parent / "artifacts"
@@ -210,7 +211,7 @@ class Tracker:
 
     def _about(self, error: Exception) -> tuple[str, str]:
         line = (str(error).splitlines() or [""])[0] or type(error).__name__
-        return f"MLflow at {self.shown_uri}", without_secrets(line)[:300]
+        return f"MLflow at {self.shown_uri}", masked(line)[:300]
 
     @property
     def _client(self) -> "MlflowClient":

@@ -17,12 +17,14 @@ from jobs.export import Export, export
 from jobs.failures import exit_code
 from jobs.look_back import LookBack, is_look_back, look_back
 from jobs.official import Official, official
-from jobs.pipeline import plan, run_pipeline
+from jobs.pipeline import run_pipeline
+from jobs.plan import plan
 from jobs.predict import Predict, predict
 from jobs.presets import PRESETS
 from jobs.progress import complain, say
 from jobs.results import Results, results
 from jobs.score import Score, score
+from jobs.submit import Submit, submit
 from jobs.teach import Teach, teach
 
 DEFAULT_PRESET = "shapes"
@@ -40,7 +42,7 @@ STAGE_VERBS = (
     "leaderboard",
 )
 # Verbs that take no preset's configuration: what is asked, and what is done.
-COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
+COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "predict": (Predict, predict),
     "teach": (Teach, teach),
     "diagnose": (Diagnose, diagnose),
@@ -49,6 +51,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "results": (Results, results),
     "score": (Score, score),
     "official": (Official, official),
+    "submit": (Submit, submit),
 }
 HELP = f"""usage: pading VERB [PRESET] [--run-dir DIR] [flags]
 
@@ -68,6 +71,7 @@ verbs
   results      one row's results for every val image, as the files that COCO's official tools read
   score        anybody's COCO result files: seen, unseen, harmonic mean
   official     the same by the official tools, compared
+  submit       a command as a job on a Ray cluster: pading submit [--address URL] -- COMMAND
 
 presets        {", ".join(PRESETS)} (default: {DEFAULT_PRESET})
 

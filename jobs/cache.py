@@ -13,9 +13,11 @@ import ray.data
 import torch
 
 from cluster.filesystem import open_location
+from cluster.resources import Request
 from cluster.session import connect
 from cluster.storage import RunDir
 from jobs.config import PipelineConfig
+from jobs.devices import uses_gpus
 from jobs.parquet import count_rows, read_parquet, write_parquet
 from jobs.progress import say
 from jobs.shard import shard_files, shard_folder
@@ -47,6 +49,12 @@ def cache(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, An
     counts["predictions"] = count_rows(files)
     say(f"  {counts['predictions']} predictions of val images")
     return counts
+
+
+def needs(config: PipelineConfig, has_gpus: bool) -> list[Request]:
+    """Return what the stage cannot do without: its actors, and a CPU to read and write with."""
+    actor = {"CPU": config.cache.cpus_per_actor} | ({"GPU": config.cache.gpus_per_actor} if has_gpus else {})
+    return [Request(resources=actor, count=config.cache.actors), Request(resources={"CPU": 1})]
 
 
 def _read_shards(config: PipelineConfig, run_dir: RunDir, part: Part) -> ray.data.Dataset:
@@ -111,7 +119,7 @@ def _with_actors(
         batch_format="numpy",
         compute=ray.data.ActorPoolStrategy(size=config.cache.actors),
         num_cpus=config.cache.cpus_per_actor,
-        num_gpus=config.cache.gpus_per_actor if torch.cuda.is_available() else 0,
+        num_gpus=config.cache.gpus_per_actor if uses_gpus() else 0,
     )
 
 

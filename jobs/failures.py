@@ -4,16 +4,20 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from cluster.secrets import masked
 from jobs.progress import complain
 
 # What bad input and bad settings raise; anything else is a defect of ours or of the machine.
 EXPECTED = (ValueError, OSError)
 
 
-def exit_code(work: Callable[[], None], trace: Path | None) -> int:
-    """Do `work` and return 0, or print one line on stderr, write the trace to the file `trace`, and return 1."""
+def exit_code(work: Callable[[], int | None], trace: Path | None) -> int:
+    """Do `work` and return the exit code that it returns, 0 for none.
+
+    If it fails, print one line on stderr, write the trace to the file `trace`, and return 1. Both without secrets.
+    """
     try:
-        work()
+        return work() or 0
     except KeyboardInterrupt:
         complain("error: interrupted; the same command continues where it stopped")
         return 130
@@ -23,11 +27,10 @@ def exit_code(work: Callable[[], None], trace: Path | None) -> int:
         if not isinstance(cause, EXPECTED):
             line = f"{type(cause).__name__}: {line}"
         if trace is not None and trace.parent.is_dir():
-            trace.write_text("".join(traceback.format_exception(error)))
+            trace.write_text(masked("".join(traceback.format_exception(error))))
             line += f" (trace: {trace})"
-        complain(f"error: {line}")
+        complain(f"error: {masked(line)}")
         return 1
-    return 0
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -8,13 +8,14 @@ import ray
 import torch
 
 from cluster.session import connect
-from cluster.storage import RunDir, write_json
+from cluster.storage import RunDir, plain_name, write_json
 from jobs.config import PipelineConfig
 from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress
 from jobs.rows import RECIPES
 from jobs.sweep import winning_method
 from pading.config import from_plain, override, to_plain
+from pading.data.errors import DataError
 from pading.zeroshot.classifier import save_classifier
 from pading.zeroshot.fit_inputs import FitInputs
 from pading.zeroshot.generator_files import save_generator
@@ -80,8 +81,18 @@ def profile_settings(config: PipelineConfig, profile: Profile, best: MethodConfi
 
 
 def fitted_rows(run_dir: RunDir) -> list[dict[str, Any]]:
-    """Return the index of rows: method, profile, seed, and the folder of the classifier."""
-    rows: list[dict[str, Any]] = json.loads((run_dir.artefact("classifiers") / INDEX).read_text())["rows"]
+    """Return the index of rows: method, profile, seed, and the folder of the classifier.
+
+    Raises:
+        DataError: if the file is no such index, or names a folder elsewhere.
+    """
+    path = run_dir.artefact("classifiers") / INDEX
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
+        for row in rows:
+            plain_name(row["folder"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(str(path), f"is no index of classifiers ({error})", "run the stage 'fit' again") from error
     return rows
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import tyro
 
-from cluster.run_record import without_secrets
 from cluster.storage import RunDir
 from jobs.presets import PRESETS
 from jobs.progress import say
@@ -83,7 +82,7 @@ def _sync(run_dir: RunDir) -> int:
     if meant and "MLFLOW_TRACKING_URI" not in os.environ:
         raise ValueError(
             f"{tracker.spool.path}: its runs are meant for {', '.join(meant)}; set MLFLOW_TRACKING_URI to that, "
-            f"or to {without_secrets(tracker.uri)} to keep them here"
+            f"or to {tracker.shown_uri} to keep them here"
         )
     waiting = tracker.replay(tracker.spool)
     say(

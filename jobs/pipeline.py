@@ -1,7 +1,6 @@
 """The pipeline: all stages in order, each skipped when its artefact is there; `status.json` says how far it is."""
 
 import hashlib
-import json
 import time
 from typing import Any
 
@@ -120,6 +119,7 @@ def stages(config: PipelineConfig) -> list[Stage]:
             settings=pretraining,
             outside=initial_weights.outside_files,
             work=pretrain.pretrain,
+            needs=pretrain.needs,
         ),
         Stage(
             name="cache",
@@ -127,6 +127,7 @@ def stages(config: PipelineConfig) -> list[Stage]:
             inputs=("shards", "segmenter"),
             settings=lambda config: {"no_object_per_image": config.cache.no_object_per_image, "seed": config.seed},
             work=cache.cache,
+            needs=cache.needs,
         ),
         *([image_branch] if config.regions.styles else []),
         Stage(
@@ -185,20 +186,6 @@ def run_pipeline(config: PipelineConfig, run_dir: RunDir, *, first: str, last: s
             status.finish("failed")
             raise
         say(f"done in {format_seconds(time.monotonic() - start)}: {run_dir.root}")
-
-
-def plan(config: PipelineConfig, run_dir: RunDir, *, first: str, last: str, force: bool) -> None:
-    """Print what a run would do, stage by stage, and the configuration; do no work.
-
-    Raises:
-        ValueError: if a name is no stage of this run, or an artefact has other settings.
-    """
-    say(json.dumps(to_plain(config), indent=1))
-    earlier_is_new = False
-    for stage in select(stages(config), first, last):
-        is_current = not force and not earlier_is_new and stage.is_finished(config, run_dir)
-        earlier_is_new = earlier_is_new or not is_current
-        say(f"{stage.name:12} {'up to date' if is_current else 'to do':10} {run_dir.artefact(stage.output)}")
 
 
 def select(all_stages: list[Stage], first: str, last: str) -> list[Stage]:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
-import torch
 from ray.exceptions import RayActorError
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from cluster.resources import Request
 from cluster.session import connect
 from cluster.storage import RunDir
 from jobs.config import PipelineConfig
+from jobs.devices import uses_gpus
 from jobs.history import HISTORY_FILE
 from jobs.initial_weights import staged_start
 from jobs.progress import say
@@ -64,6 +65,12 @@ def pretrain(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     return {"images": index.num_images, "steps": steps_per_epoch * config.pretrain.epochs, **result.metrics}
 
 
+def needs(config: PipelineConfig, has_gpus: bool) -> list[Request]:
+    """Return what the stage cannot do without: all its workers at one time."""
+    worker = {"CPU": config.pretrain.cpus_per_worker} | ({"GPU": 1.0} if has_gpus else {})
+    return [Request(resources=worker, count=config.pretrain.workers)]
+
+
 def fit(config: PipelineConfig, settings: dict[str, Any], storage: Path) -> ray.train.Result:
     """Train to the end, from the last checkpoint in `storage` if there is one.
 
@@ -81,13 +88,14 @@ def fit(config: PipelineConfig, settings: dict[str, Any], storage: Path) -> ray.
 
 def trainer_of(config: PipelineConfig, settings: dict[str, Any], storage: Path) -> TorchTrainer:
     """Return the trainer; one of the same storage goes on where the last one stopped."""
+    has_gpus = uses_gpus()
     return TorchTrainer(
         train_worker,
         train_loop_config=settings,
-        torch_config=TorchConfig(backend="nccl" if torch.cuda.is_available() else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if has_gpus else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.pretrain.workers,
-            use_gpu=torch.cuda.is_available(),
+            use_gpu=has_gpus,
             resources_per_worker={"CPU": config.pretrain.cpus_per_worker},
         ),
         run_config=ray.train.RunConfig(

@@ -8,10 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from cluster.resources import Request
 from cluster.storage import ROOT, Manifest, RunDir, written_whole
 from jobs.config import PipelineConfig
 
 Outcome = Literal["succeeded", "skipped"]
+Needs = Callable[[PipelineConfig, bool], list[Request]]
+
+
+def needs_a_task(config: PipelineConfig, has_gpus: bool) -> list[Request]:
+    """Return what a stage of Ray tasks cannot do without; more nodes only make it faster."""
+    return [Request(resources={"CPU": 1})]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +31,7 @@ class Stage:
     settings: Callable[[PipelineConfig], dict[str, Any]]
     work: Callable[[PipelineConfig, RunDir, Path], dict[str, Any]]
     outside: Callable[[PipelineConfig], dict[str, str]] = field(default=lambda config: {})
+    needs: Needs = needs_a_task  # of the cluster, at one time, where there are GPUs and where there are none
     schema_version: int = 1
 
     def planned(self, config: PipelineConfig, run_dir: RunDir) -> Manifest:

@@ -188,6 +188,19 @@ def _copies(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
 
 
+def _refuse_pickles() -> None:
+    """Let its checkpoints hold tensors and three of its own types, and nothing that runs when they are read.
+
+    DeepSpeed reads its files with all that pickle can do; torch can be told to do less, whoever asks.
+    """
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+
+
 def import_deepspeed() -> Any:
     """Import DeepSpeed for the device at hand; on a CPU, without the ops that it would compile for a minute."""
     if not torch.cuda.is_available():
@@ -197,6 +210,7 @@ def import_deepspeed() -> Any:
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed.*")
     import deepspeed
 
+    _refuse_pickles()
     if not torch.cuda.is_available():
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed

@@ -42,6 +42,6 @@ def smoke_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever needs Ray is marked, and runs with warnings as warnings: Ray's own dependencies raise many."""
     for item in items:
-        if {"ray_session", "smoke_run"} & set(getattr(item, "fixturenames", ())):
+        if {"ray_session", "smoke_run", "head"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.ray)
             item.add_marker(pytest.mark.filterwarnings("default"))

@@ -148,6 +148,9 @@ def _read_part(path: Path) -> Features:
         raise ValueError(
             f"feature file {path} has schema version {version}, this code reads {SCHEMA_VERSION}: write the cache again"
         )
+    # A column of another type could be one that a library loaded beside us turns into Python objects, by pickle.
+    if not any(table.schema.equals(feature_schema(width)) for width in _widths(table.schema)):
+        raise ValueError(f"feature file {path} has columns {table.schema.types}: write the cache again")
     column = table.column("embedding").combine_chunks()
     embeddings = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
     return Features(
@@ -155,3 +158,8 @@ def _read_part(path: Path) -> Features:
         torch.from_numpy(table.column("label").to_numpy().astype(np.int64)),
         torch.from_numpy(table.column("image_id").to_numpy().copy()),
     )
+
+
+def _widths(schema: pa.Schema) -> list[int]:
+    """Return the width of each column of vectors of one length."""
+    return [kind.list_size for kind in schema.types if pa.types.is_fixed_size_list(kind)]

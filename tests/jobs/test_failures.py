@@ -41,3 +41,19 @@ def test_the_cause_is_found_under_any_wrapping() -> None:
     circular = Wrapper(ValueError("v"))
     circular.__cause__ = circular
     assert str(root_cause(circular)) == "v"
+
+
+def test_work_gives_its_own_exit_code() -> None:
+    assert exit_code(lambda: 3, None) == 3
+
+
+def test_neither_line_nor_trace_shows_a_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORE_PASSWORD", "hunter2hunter2")
+    error = ValueError("http://me:pass@store refused hunter2hunter2")
+    assert exit_code(lambda: raising(error), tmp_path / "error.log") == 1
+    shown = capsys.readouterr().err + (tmp_path / "error.log").read_text()
+    assert "http://***@store refused ***" in shown
+    assert "hunter2hunter2" not in shown
+    assert "me:pass" not in shown
