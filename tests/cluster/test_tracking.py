@@ -249,7 +249,7 @@ def test_a_tracker_that_hangs_costs_bounded_time(bad_server: Callable, drips: bo
 
 
 def test_a_slow_tracker_is_given_up_when_patience_ends(tracker: Tracker, experiment: str):
-    tracker.patience = Patience(start_s=0.05, per_run_s=0.0)
+    tracker.patience = Patience(start_s=0.001, per_run_s=0.0)
     record(tracker, experiment, key="first")  # takes longer than that, or is cut short
     assert [record(tracker, experiment, key=f"row {index}") for index in range(5)] == [None] * 5
     assert [each.key for each in tracker.spool.records()][-5:] == [f"row {index}" for index in range(5)]
@@ -375,9 +375,9 @@ def test_a_dead_tracker_and_a_full_disk_are_an_error(tmp_path: Path):
 def test_passwords_in_the_address_stay_out_of_spool_and_log(tmp_path: Path, caplog):
     dead = Tracker("http://me:hunter2@127.0.0.1:9", spool=tmp_path / "spool.jsonl")
     assert record(dead, "e") is None
-    assert "http://...@127.0.0.1:9" in caplog.text
+    assert "http://***@127.0.0.1:9" in caplog.text
     assert "hunter2" not in caplog.text + dead.spool.path.read_text()
-    assert dead.spool.records()[0].tracker == "http://...@127.0.0.1:9"
+    assert dead.spool.records()[0].tracker == "http://***@127.0.0.1:9"
 
 
 @pytest.mark.slow
