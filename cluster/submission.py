@@ -168,6 +168,7 @@ def _require_closed(address: str) -> None:
                 "start it with RAY_AUTH_MODE=token and a token before it gets work"
             )
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code not in UNAUTHORISED:
             raise ValueError(f"{address} is no Ray cluster (HTTP {error.code} for /api/version)") from error
     except OSError as error:

@@ -113,7 +113,10 @@ def test_damaged_embeddings_are_not_taken_over(copied_run: Path, capsys: pytest.
 
 def test_the_stage_is_only_in_runs_that_name_a_style(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {name for name, preset in PRESETS.items() if preset().regions.styles} == {"smoke", "shapes"}
-    assert main(["regions", "smoke", "--run-dir", str(tmp_path), "--regions.styles"]) == 1
+    without = ["regions", "smoke", "--run-dir", str(tmp_path), "--regions.styles"]
+    assert main(without) == 1
+    assert "row 'zegformer-img' reads region embeddings 'crop+mask', the run has none" in capsys.readouterr().err
+    assert main([*without, "--fit.methods", "pading"]) == 1
     assert "--regions.styles crop+mask turns it on" in capsys.readouterr().err
 
 

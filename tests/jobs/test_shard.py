@@ -26,6 +26,7 @@ from pading.shapes.layout import ShapesConfig
 from pading.shapes.writer import write_shapes_world
 from pading.splits.published import find_split
 
+pytestmark = pytest.mark.usefixtures("ray_session")
 SHARD_MB = 0.02  # some seven photos of the world
 
 
