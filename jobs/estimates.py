@@ -17,6 +17,7 @@ from pading.splits.split import Split
 
 MEASURED = Path(__file__).with_name("estimates.json")
 MASK_STRIDE, MASK_BYTES, FLOAT_BYTES = 4, 2, 4
+CLIP_WIDTH = 512
 CHECKPOINT_SHARE = 6  # two checkpoints of weights and two moments, while the training lasts
 
 
@@ -122,6 +123,15 @@ def _caching(run: Run) -> Estimate:
     return Estimate(seconds, features + masks * costs["prediction_per_mask_byte"])
 
 
+def _encoding_regions(run: Run) -> Estimate:
+    """Only the shapes world's own CLIP was measured; a width that is not known yet is taken to be CLIP's usual 512."""
+    regions, masks = run.config.regions, run.images.val * run.config.segmenter.queries * len(run.config.regions.styles)
+    own = run.config.is_synthetic and not regions.model
+    width = run.config.embed.clip.embed_dim if own else CLIP_WIDTH
+    seconds = masks * run.costs["fits"]["region_s"] / min(regions.actors, run.cpus) if own else None
+    return Estimate(seconds, masks * width * MASK_BYTES)
+
+
 def _sweeping(run: Run) -> Estimate:
     sweep = run.config.sweep
     seconds = sweep.trials * sweep.holdouts * run.costs["fits"]["trial_s"] * _step_share(run)
@@ -150,6 +160,7 @@ STAGES: dict[str, Callable[[Run], Estimate]] = {
     "embed": _embedding,
     "pretrain": _pretraining,
     "cache": _caching,
+    "regions": _encoding_regions,
     "sweep": _sweeping,
     "fit": _fitting,
     "evaluate": _evaluating,

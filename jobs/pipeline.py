@@ -92,6 +92,7 @@ def stages(config: PipelineConfig) -> list[Stage]:
         settings=regions.region_settings,
         outside=regions.outside_files,
         work=regions.regions,
+        needs=regions.needs,
     )
     return [
         *([SHAPES] if config.is_synthetic else []),

@@ -37,7 +37,7 @@ class RegionsConfig:
     """Queries to which the segmenter gives less than this for all classes together are not encoded; 0: encode all."""
     batch_size: int = 64  # sub-images that the encoder takes at once
     actors: int = 1
-    cpus_per_actor: float = 1.0
+    cpus_per_actor: float = 0.5  # actors that take every CPU would leave none to read and write with
     gpus_per_actor: float = 1.0  # counts only where there is a GPU
 
     def __post_init__(self) -> None:

@@ -14,12 +14,14 @@ import ray.data
 import torch
 
 from cluster.filesystem import open_location
+from cluster.resources import Request
 from cluster.session import connect
 from cluster.storage import Manifest, RunDir, file_digest, write_json
 from jobs.cache import prediction_files
 from jobs.clip import LOCAL_FOLDER, load_clip
 from jobs.clip_tower import require_tokens
 from jobs.config import PipelineConfig, class_table
+from jobs.devices import uses_gpus
 from jobs.embed import CLIP_FOLDER, embed_by_clip
 from jobs.progress import Progress, say
 from jobs.region_encoder import RegionEncoder, RegionSources
@@ -59,6 +61,13 @@ def regions(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, 
     else:
         num_images = _encode_images(config, run_dir, folder, (model, pretrained))
     return {"images": num_images, "files": {file.name: file_digest(file) for file in files}}
+
+
+def needs(config: PipelineConfig, has_gpus: bool) -> list[Request]:
+    """Return what the stage cannot do without: its actors, and a CPU to read and write with."""
+    chosen = config.regions
+    actor = {"CPU": chosen.cpus_per_actor} | ({"GPU": chosen.gpus_per_actor} if has_gpus else {})
+    return [Request(resources=actor, count=chosen.actors), Request(resources={"CPU": 1})]
 
 
 def region_settings(config: PipelineConfig) -> dict[str, Any]:
@@ -195,7 +204,7 @@ def _encode_images(config: PipelineConfig, run_dir: RunDir, folder: Path, clip: 
         batch_format="numpy",
         compute=ray.data.ActorPoolStrategy(size=chosen.actors),
         num_cpus=chosen.cpus_per_actor,
-        num_gpus=chosen.gpus_per_actor if torch.cuda.is_available() else 0,
+        num_gpus=chosen.gpus_per_actor if uses_gpus() else 0,
     )
     progress, done = Progress("encode regions of val images", index.num_images), 0
     with ExitStack() as stack:
