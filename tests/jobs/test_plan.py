@@ -93,7 +93,7 @@ def test_every_stage_of_every_preset_says_what_it_needs(preset: str) -> None:
             assert requests
             assert all(request.count > 0 and request.resources.get("CPU", 0) > 0 for request in requests)
         is_on_gpu = any("GPU" in request.resources for request in stage.needs(config, True))
-        assert is_on_gpu == (stage.name in ("pretrain", "cache")), stage.name
+        assert is_on_gpu == (stage.name in ("pretrain", "cache", "regions")), stage.name
 
 
 def test_estimates_grow_with_the_work_and_shrink_with_the_machine() -> None:
