@@ -87,13 +87,20 @@ class Cluster:
         return f"ray job stop {job_id} --address {self.address}"
 
     def follow(self, job_id: str, show: Callable[[str], None]) -> None:
-        """Show a job's log as it grows, until the job ends; a broken stream is waited out, not taken for an end."""
-        try:
-            asyncio.run(self._tail(job_id, show))
-        except (RuntimeError, OSError) as error:
-            show(f"the log stream broke ({_first_line(error)}); waiting for the job\n")
-        while not self._details(job_id).status.is_terminal():
+        """Show a job's log as it grows, until the job ends; a stream that breaks is taken up where it broke."""
+        log, is_whole = _Log(show), True
+        while True:
+            try:
+                asyncio.run(self._tail(job_id, log))
+            except (RuntimeError, OSError) as error:
+                is_whole = False
+                show(f"the log stream broke ({_first_line(error)}); connecting again\n")
+            if self._details(job_id).status.is_terminal():
+                break
             time.sleep(PAUSE_S)
+        if not is_whole:
+            whole = self.logs(job_id)
+            log.take(whole, len(whole))
 
     def logs(self, job_id: str) -> str:
         """Return the whole log of a job."""
@@ -134,9 +141,25 @@ class Cluster:
                     ) from error
                 time.sleep(PAUSE_S)
 
-    async def _tail(self, job_id: str, show: Callable[[str], None]) -> None:
-        async for lines in self._client.tail_job_logs(job_id):
-            show(lines)
+    async def _tail(self, job_id: str, log: "_Log") -> None:
+        end = 0
+        async for lines in self._client.tail_job_logs(job_id):  # from the first line each time
+            end += len(lines)
+            log.take(lines, end)
+
+
+class _Log:
+    """Shows each character of a log once, however often it is streamed."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self.show = show
+        self.shown = 0
+
+    def take(self, lines: str, end: int) -> None:
+        """Show what is new of some lines that end at this character of the log."""
+        if end > self.shown:
+            self.show(lines[max(0, len(lines) - (end - self.shown)) :])
+            self.shown = end
 
 
 def _quiet_ray() -> None:

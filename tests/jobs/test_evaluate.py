@@ -16,7 +16,10 @@ from pading.evaluate.curve import PENALTIES, area_under, with_ends
 from pading.evaluate.score_files import read_scores
 
 MAIN = {"panoptic": "pq", "semantic": "miou", "instance": "ap50"}
-FILES = {"rows.json", "curves.json", "per_class.json", "comparisons.json", "panels.png", "scores", "manifest.json"}
+FILES = {
+    *("rows.json", "curves.json", "per_class.json", "comparisons.json"),
+    *("panels.png", "panels", "scores", "manifest.json"),
+}
 
 
 def read(run_dir: Path, name: str):
