@@ -43,6 +43,16 @@ def _notes(config: PipelineConfig, run_dir: RunDir) -> list[str]:
     return [
         f"Segmenter started from {read_provenance(run_dir.artefact('segmenter')).line}.",
         f"Preset `{config.preset}`, split `{classes.name}`: {sizes}.",
+        *_what_its_clip_knows(config),
         "All values in percent, over the val images; mean ± standard deviation over seeds of generator and classifier "
         "on one frozen segmenter.",
     ]
+
+
+def _what_its_clip_knows(config: PipelineConfig) -> list[str]:
+    """Return a note on the shapes world's own CLIP, where the run's texts are from it."""
+    if not config.is_synthetic or config.embed.file or config.embed.model:
+        return []
+    knows = "has seen pictures and read names of unseen classes, as a public CLIP has"
+    hidden = "was kept from pictures and names of unseen classes (`embed.clip.knows_unseen` is off)"
+    return [f"The world's own CLIP {knows if config.embed.clip.knows_unseen else hidden}."]

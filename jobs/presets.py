@@ -18,7 +18,6 @@ def shapes() -> PipelineConfig:
         {
             "data.shard_mb": 1.0,
             "embed.templates": SHAPES_TEMPLATES,
-            "embed.clip.crop_px": 32,
             "embed.clip.num_crops": 6000,
             "embed.clip.vision_width": 8,
             "embed.clip.steps": 600,
