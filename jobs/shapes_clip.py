@@ -1,4 +1,4 @@
-"""The shapes world's own CLIP: a small open_clip model, trained on captioned crops in about a minute of two cores.
+"""The shapes world's own CLIP: a small open_clip model, trained on captioned crops in under a minute of one core.
 
 As a public CLIP does, it meets things of no split, and classes that the run calls unseen, unless it is told not to.
 Crops are contrasted with captions of single words, and a name is taught to lie along the sum of its words, which is
@@ -41,15 +41,15 @@ MOST_THINGS, MOST_STUFF = 5, 3  # of a scene that crops are cut from
 class ShapesClipConfig:
     """Sizes and schedule; a step sees `batch` crops, every caption of a word and `whole_captions` captions of names."""
 
-    crop_px: int = 64
+    crop_px: int = 32
     num_crops: int = 12_000
     embed_dim: int = 64
-    vision_width: int = 16
+    vision_width: int = 8
     text_width: int = 64
-    steps: int = 700
-    batch: int = 64
+    steps: int = 600
+    batch: int = 256
     whole_captions: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
     weight_decay: float = 0.05
     composition_weight: float = 1.0
     knows_unseen: bool = True
@@ -210,10 +210,11 @@ def fit(
     optimizer, schedule = _optimizer(model, config)
     random = generator_for(config.seed, "shapes clip", "batches")
     model.train()
+    model.visual.to(memory_format=torch.channels_last)  # two thirds of the time, on a CPU
     for _ in range(config.steps):
         rows = torch.randint(len(pixels), (config.batch,), generator=random)
-        axes = [axis for axis in (-1, -2) if torch.rand((), generator=random) < 0.5]
-        image_vectors = model.encode_image(normalise(pixels[rows]).flip(axes), normalize=True)
+        crops = turned(normalise(pixels[rows]), random).contiguous(memory_format=torch.channels_last)
+        image_vectors = model.encode_image(crops, normalize=True)
         word_vectors = model.encode_text(words, normalize=True)
         logits = model.logit_scale.exp() * image_vectors @ word_vectors.T
         loss = contrast(logits, captions.is_true[labels[rows]], captions.is_asked[labels[rows]])
@@ -250,6 +251,13 @@ def normalise(pixels: UInt8[Tensor, "B 3 S S"]) -> Float[Tensor, "B 3 S S"]:
     """Return what the vision tower expects."""
     mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_DEVIATION))
     return (pixels.float() / 255 - mean) / deviation
+
+
+def turned(squares: Float[Tensor, "B 3 S S"], random: torch.Generator) -> Float[Tensor, "B 3 S S"]:
+    """Return all squares in one of the eight positions that a square can lie in; nothing here has an upright one."""
+    is_flipped, is_mirrored, is_transposed = (torch.rand(3, generator=random) < 0.5).tolist()
+    squares = squares.flip([axis for axis, flips in ((-2, is_flipped), (-1, is_mirrored)) if flips])
+    return squares.mT if is_transposed else squares
 
 
 def _optimizer(

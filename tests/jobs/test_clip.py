@@ -20,6 +20,7 @@ from jobs.shapes_clip import (
     known_classes,
     known_crops,
     train_shapes_clip,
+    turned,
 )
 from pading.data.sample import Segment
 from pading.shapes.classes import extra_classes, shapes_classes, world_names
@@ -240,6 +241,19 @@ def test_images_are_encoded_to_unit_vectors(folder: Path):
     vectors = encode_images(clip, pixels[:4].float() / 255)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4))
     assert clip.image_px == TINY.crop_px
+
+
+def test_squares_are_turned_together_into_each_of_their_eight_positions():
+    squares = torch.arange(2 * 3 * 2 * 2, dtype=torch.float32).reshape(2, 3, 2, 2)
+    random = torch.Generator().manual_seed(0)
+    found = [turned(squares, random) for _ in range(200)]
+    positions = {tuple(each[0, 0].flatten().tolist()) for each in found}
+    # Corners 0 1 / 2 3: whichever is first, its two neighbours follow in either order, and the opposite one is last.
+    assert positions == {
+        (0, 1, 2, 3), (0, 2, 1, 3), (1, 0, 3, 2), (1, 3, 0, 2), (2, 0, 3, 1), (2, 3, 0, 1), (3, 1, 2, 0), (3, 2, 1, 0)
+    }  # fmt: skip
+    for each in found:
+        torch.testing.assert_close(each - each[:1, :1], (squares - squares[:1, :1])[:, :, :1, :1].expand_as(each))
 
 
 @pytest.mark.parametrize("change", [{"crop_px": 40}, {"text_width": 50}])
