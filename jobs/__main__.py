@@ -11,6 +11,7 @@ import tyro
 from cluster.storage import RunDir
 from jobs.ablate import Ablate, ablate
 from jobs.config import PipelineConfig, with_absolute_split
+from jobs.curves import DrawCurves, draw_curves
 from jobs.diagnose import Diagnose, diagnose
 from jobs.draw import Draw, draw
 from jobs.export import Export, export
@@ -46,6 +47,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "predict": (Predict, predict),
     "teach": (Teach, teach),
     "diagnose": (Diagnose, diagnose),
+    "curves": (DrawCurves, draw_curves),
     "draw": (Draw, draw),
     "export": (Export, export),
     "results": (Results, results),
@@ -66,6 +68,7 @@ verbs
   predict      masks and names for photos and videos, from a finished run or a taught model
   teach        a class by name, without images: a new model that knows it; or --forget one
   diagnose     what a fitted method's synthetic features look like beside real ones
+  curves       what lambda and gamma do to the rows of ZegFormer, to read
   draw         pictures of the shapes world with the things that you name
   export       the shards of a run as WebDataset tar files, or its segmenter
   results      one row's results for every val image, as the files that COCO's official tools read

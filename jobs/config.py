@@ -202,6 +202,11 @@ class PipelineConfig:
         return not self.data.root and set(split_of(self).classes.names) <= set(shapes_classes().names)
 
     @property
+    def has_own_clip(self) -> bool:
+        """Whether the run trains the shapes world's own CLIP: it draws its images and was given no other texts."""
+        return self.is_synthetic and not self.embed.file and not self.embed.model
+
+    @property
     def task(self) -> Task:
         """What the split asks for."""
         return split_of(self).task

@@ -38,7 +38,10 @@ def embed(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, An
         progress = Progress("train the shapes world's CLIP", config.embed.clip.steps)
         torch.set_num_threads(1)  # matrices this small are slower on more, much slower where something else runs
         train_shapes_clip(
-            folder / CLIP_FOLDER, config.embed.clip, lambda step, steps, loss: progress.update(step, f"loss {loss:.3f}")
+            folder / CLIP_FOLDER,
+            config.embed.clip,
+            classes,
+            lambda step, steps, loss: progress.update(step, f"loss {loss:.3f}"),
         )
         embeddings = embed_by_clip(config.embed, classes, f"{LOCAL_FOLDER}{folder / CLIP_FOLDER}")
     else:

@@ -24,7 +24,7 @@ from jobs.shard import shard_classes
 from pading.classes import ClassTable
 from pading.evaluate.bootstrap import SeedScores, plain_comparison
 from pading.evaluate.curve import with_ends
-from pading.evaluate.grid_pages import grid_markdown, grid_page
+from pading.evaluate.grid_pages import chosen_curves, grid_markdown, grid_page
 from pading.evaluate.per_image import QUALITIES
 from pading.evaluate.row_report import RowReport, report_row
 from pading.evaluate.row_scores import Asked
@@ -86,8 +86,8 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     write_json(folder / COMPARISONS, [one for task in tasks for one in compared_rows(task, rows, reports)])
     if grids:
         write_json(folder / CONSTANTS, described(grids))
-        (folder / CONSTANTS).with_suffix(".md").write_text(grid_markdown(grids), encoding="utf-8")
-        (folder / CONSTANTS).with_suffix(".html").write_text(grid_page(grids), encoding="utf-8")
+        (folder / CONSTANTS).with_suffix(".md").write_text(grid_markdown(chosen_curves(grids)), encoding="utf-8")
+        (folder / CONSTANTS).with_suffix(".html").write_text(grid_page(chosen_curves(grids)), encoding="utf-8")
     write_pictures(config, run_dir, sources, inputs, folder)
     return {"rows": len(by_task), "images": len(scored.image_ids)}
 

@@ -30,19 +30,30 @@ def publish(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, 
     rows = json.loads((evaluation / ROWS).read_text())
     shutil.copy(evaluation / CONTACT_SHEET, folder / CONTACT_SHEET)
     split, planes = shard_classes(run_dir).name, feature_planes(config, run_dir)
-    write_leaderboard(run_dir.root, read_board(evaluation, rows, split, _notes(config, run_dir), planes))
+    write_leaderboard(run_dir.root, read_board(evaluation, rows, split, notes_of(config, run_dir), planes))
     say(terminal_table(rows))
     tracker = tracker_of(run_dir)
     missing = send_all(tracker, leaderboard_records(config, run_dir), run_dir)
     return {"rows": len(rows), "mlflow": tracker.shown_uri, "spooled": missing}
 
 
-def _notes(config: PipelineConfig, run_dir: RunDir) -> list[str]:
+def notes_of(config: PipelineConfig, run_dir: RunDir) -> list[str]:
+    """Return what the tables have to be read with: the start, the split, what the world's CLIP knows."""
     classes = shard_classes(run_dir)
     sizes = f"{len(classes.seen)} seen and {len(classes.unseen)} unseen classes"
     return [
         f"Segmenter started from {read_provenance(run_dir.artefact('segmenter')).line}.",
         f"Preset `{config.preset}`, split `{classes.name}`: {sizes}.",
+        *_what_its_clip_knows(config),
         "All values in percent, over the val images; mean ± standard deviation over seeds of generator and classifier "
         "on one frozen segmenter.",
     ]
+
+
+def _what_its_clip_knows(config: PipelineConfig) -> list[str]:
+    """Return a note on the shapes world's own CLIP, where the run's texts are from it."""
+    if not config.has_own_clip:
+        return []
+    knows = "has seen pictures and read names of unseen classes, as a public CLIP has"
+    hidden = "was kept from pictures and names of unseen classes (`embed.clip.knows_unseen` is off)"
+    return [f"The world's own CLIP {knows if config.embed.clip.knows_unseen else hidden}."]

@@ -61,9 +61,10 @@ def stages(config: PipelineConfig) -> list[Stage]:
     """Return the stages of a run in order; only a synthetic run draws its world, and the image branch can be off.
 
     Raises:
-        ValueError: if a row reads region embeddings that the run does not make.
+        ValueError: if a row reads region embeddings that the run does not make, or the image branch has no CLIP.
     """
     require_styles(config.fit.methods, config.regions.styles)
+    regions.require_clip(config)
     world = (SHAPES.output,) if config.is_synthetic else ()
     split = split_of(config)
     table = hashlib.sha256(split.classes.to_json().encode()).hexdigest()[:16]

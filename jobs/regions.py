@@ -70,6 +70,17 @@ def needs(config: PipelineConfig, has_gpus: bool) -> list[Request]:
     return [Request(resources=actor, count=chosen.actors), Request(resources={"CPU": 1})]
 
 
+def require_clip(config: PipelineConfig) -> None:
+    """Check that the image branch, where it is on, has a CLIP to ask.
+
+    Raises:
+        ValueError: if none is named and the run will have none of its own; says how to name one.
+    """
+    if config.regions.styles and not config.regions.model and not config.has_own_clip:
+        styles = " ".join(config.regions.styles)
+        raise ValueError(f"--regions.styles {styles}: this run has no CLIP of its own; {GIVE_CLIP}")
+
+
 def region_settings(config: PipelineConfig) -> dict[str, Any]:
     """Return the settings that the artefact depends on."""
     chosen = to_plain(config.regions)

@@ -30,6 +30,7 @@ def test_the_readme_shows_the_two_commands_and_the_verbs() -> None:
         "predict",
         "verify",
         "ablate",
+        "curves",
         "diagnose",
         "export",
         "teach",

@@ -1,61 +1,77 @@
-"""Pages of the grids by which constants were chosen: what each value of lambda and of gamma gave, with the other fixed.
-
-The numbers compare settings on held-out seen classes; they are no results.
-"""
+"""Pages of grids of constants: what each value of lambda and of gamma gave, with the other fixed."""
 
 import html
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pading.evaluate.charts import STYLE as CHART_STYLE
 from pading.evaluate.charts import Point, curve_panel
 from pading.evaluate.grid import GridPoint, best_point
 from pading.evaluate.page import document
 
-Grids = Mapping[tuple[str, str], Sequence[GridPoint]]  # by method and profile
+Row = tuple[str, str]  # method and profile
 SIDES = ("seen", "unseen", "hm")
-TITLE = "Constants chosen on held-out seen classes"
-NOTE = (
-    "Seen classes held out take the part of unseen ones; no truly unseen class occurs in truth, text or fit. "
-    "The numbers compare settings and predict no result."
-)
 
 
-def through(points: Sequence[GridPoint], along: str) -> list[GridPoint]:
-    """Return the points along one constant, "weight" or "seen_penalty", where the other is the best one's."""
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """Grids of rows, each with the point where the curves through it cross; and what their page is to say."""
+
+    title: str
+    note: str
+    grids: Mapping[Row, Sequence[GridPoint]]
+    crossings: Mapping[Row, GridPoint]
+
+
+def chosen_curves(grids: Mapping[Row, Sequence[GridPoint]]) -> Curves:
+    """Return grids by which constants were chosen on held-out seen classes; curves cross at the choice."""
+    return Curves(
+        title="Constants chosen on held-out seen classes",
+        note="Seen classes held out take the part of unseen ones; no truly unseen class occurs in truth, text or fit. "
+        "The numbers compare settings and predict no result.",
+        grids=grids,
+        crossings={row: best_point(points) for row, points in grids.items()},
+    )
+
+
+def through(points: Sequence[GridPoint], along: str, crossing: GridPoint) -> list[GridPoint]:
+    """Return the points along one constant, "weight" or "seen_penalty", where the other is that of a point."""
     other = "seen_penalty" if along == "weight" else "weight"
-    best = best_point(points)
-    return [point for point in points if getattr(point, other) == getattr(best, other)]
+    return [point for point in points if getattr(point, other) == getattr(crossing, other)]
 
 
-def grid_markdown(grids: Grids) -> str:
+def grid_markdown(curves: Curves) -> str:
     """Return one table a row and constant."""
-    lines = [f"# {TITLE}", "", NOTE]
-    for (method, profile), points in grids.items():
-        best = best_point(points)
-        lines += ["", f"## {method} ({profile}): lambda {best.weight:.2f}, gamma {best.seen_penalty:g}"]
+    lines = [f"# {curves.title}", "", curves.note]
+    for (method, profile), points in curves.grids.items():
+        at = curves.crossings[method, profile]
+        lines += ["", f"## {method} ({profile}): lambda {at.weight:.2f}, gamma {at.seen_penalty:g}"]
         for along, symbol in _constants(points):
             lines += ["", f"| {symbol} | seen | unseen | hm |", "|---|---|---|---|"]
-            for point in through(points, along):
-                values = " | ".join(f"{getattr(point, side):.1f}" for side in SIDES)
+            for point in through(points, along, at):
+                values = " | ".join(_shown(getattr(point, side)) for side in SIDES)
                 lines.append(f"| {getattr(point, along):.3g} | {values} |")
     return "\n".join(lines) + "\n"
 
 
-def grid_page(grids: Grids) -> str:
-    """Return the same as curves: the dashed line is the chosen value."""
-    parts = [f"<p>{NOTE}</p>"]
-    for (method, profile), points in grids.items():
-        best = best_point(points)
+def grid_page(curves: Curves) -> str:
+    """Return the same as curves: the dashed line is where those of a row cross."""
+    parts = [f"<p>{html.escape(curves.note)}</p>"]
+    for (method, profile), points in curves.grids.items():
+        at = curves.crossings[method, profile]
         parts.append(f"<h2>{html.escape(f'{method} ({profile})')}</h2><div class=panels>")
         for along, symbol in _constants(points):
-            line = through(points, along)
+            line = through(points, along, at)
             for side in SIDES:
                 dots = [_dot(f"{getattr(one, along):.3g}", getattr(one, side)) for one in line]
-                chosen = f"{getattr(best, along):.3g}"
-                parts.append(curve_panel(side, symbol, dots, colour=side, default=chosen))
+                parts.append(curve_panel(side, symbol, dots, colour=side, default=f"{getattr(at, along):.3g}"))
         parts.append("</div>")
-    return document(TITLE, parts, CHART_STYLE)
+    return document(curves.title, parts, CHART_STYLE)
+
+
+def _shown(value: float) -> str:
+    return f"{value:.1f}" if math.isfinite(value) else "-"
 
 
 def _dot(label: str, value: float) -> Point:

@@ -1,4 +1,4 @@
-"""Captioned crops of the shapes world, to train a small image-text model that never meets an unseen combination.
+"""Captioned crops of the seen classes of the shapes world; no unseen combination is in a crop or a caption.
 
 A crop shows one thing, on seen stuff or cut out, or one stretch of stuff; its caption names the class or one of its
 two words. Every word of an unseen name is learned this way, from seen classes.

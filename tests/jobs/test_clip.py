@@ -11,20 +11,27 @@ import torch
 
 from jobs.clip import embed_names, encode_images, encode_texts, import_open_clip, load_clip
 from jobs.shapes_clip import (
+    CUT_OUT_GREY,
     SHAPES_TEMPLATES,
     ShapesClipConfig,
     contrast,
+    crops_of,
     known_captions,
     known_classes,
     known_crops,
     train_shapes_clip,
+    turned,
 )
+from pading.data.sample import Segment
 from pading.shapes.classes import extra_classes, shapes_classes, world_names
+from pading.shapes.scene import Scene
 from pading.text.embeddings import TextEmbeddings, prompts_for
 
 TINY = ShapesClipConfig(
     crop_px=32, num_crops=64, steps=2, batch=8, vision_width=8, text_width=32, embed_dim=16, whole_captions=4
 )
+EVERYTHING = tuple(range(len(world_names())))
+WITHOUT_UNSEEN = known_classes(dataclasses.replace(TINY, knows_unseen=False), shapes_classes())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,7 +46,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "model"
-    train_shapes_clip(path, TINY)
+    train_shapes_clip(path, TINY, shapes_classes())
     return path
 
 
@@ -110,41 +117,75 @@ def test_weights_that_cannot_be_had_say_how_to_do_without_network(folder: Path, 
 def test_training_twice_gives_the_same_weights_and_leaves_the_global_seed_alone(folder: Path, tmp_path: Path):
     before = torch.random.get_rng_state()
     losses: list[float] = []
-    train_shapes_clip(tmp_path, TINY, lambda step, steps, loss: losses.append(loss))
+    train_shapes_clip(tmp_path, TINY, shapes_classes(), lambda step, steps, loss: losses.append(loss))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert len(losses) == TINY.steps
     again, first = (path / "open_clip_model.safetensors" for path in (tmp_path, folder))
     assert again.read_bytes() == first.read_bytes()
 
 
-def test_no_crop_and_no_caption_shows_an_unseen_combination():
-    table, captions = shapes_classes(), known_captions()
-    _, labels = known_crops(TINY)
-    assert set(labels.tolist()) <= {*table.seen, *extra_classes()}
-    assert set(captions.whole_classes.tolist()) == {*table.seen, *extra_classes()}
+def test_what_the_run_calls_unseen_is_known_unless_it_is_to_be_hidden():
+    table = shapes_classes()
+    assert known_classes(TINY, table) == EVERYTHING
+    assert (*table.seen, *extra_classes()) == WITHOUT_UNSEEN
+    own = dataclasses.replace(table, is_seen=tuple(name != "plain disc" for name in table.names))
+    hidden = set(EVERYTHING) - set(known_classes(dataclasses.replace(TINY, knows_unseen=False), own))
+    assert [world_names()[k] for k in hidden] == ["plain disc"]
+
+
+def test_no_crop_and_no_caption_shows_a_hidden_combination():
+    table, captions = shapes_classes(), known_captions(WITHOUT_UNSEEN)
+    _, labels = known_crops(dataclasses.replace(TINY, num_crops=1000), WITHOUT_UNSEEN)
+    assert set(labels.tolist()) == set(WITHOUT_UNSEEN)
+    assert set(captions.whole_classes.tolist()) == set(WITHOUT_UNSEEN)
     unseen = [set(table.names[k].split()) for k in table.unseen]
     texts = captions.wholes + captions.words
     assert not [text for text in texts if any(words <= set(text.split()) for words in unseen)]
 
 
-def test_things_of_no_split_are_seen_and_read_as_often_as_seen_things():
-    _, labels = known_crops(dataclasses.replace(TINY, num_crops=1500))
+def test_a_model_that_knows_everything_sees_reads_and_is_asked_everything():
+    captions = known_captions(EVERYTHING)
+    assert set(captions.whole_classes.tolist()) == set(EVERYTHING)
+    assert captions.is_asked.all()
+    assert {"striped star", "striped hexagon", "a hexagon"} <= {*captions.wholes, *captions.words}
+
+
+def test_all_things_are_shown_about_alike_and_so_is_all_stuff():
+    _, labels = known_crops(dataclasses.replace(TINY, num_crops=3000), EVERYTHING)
     counts = torch.bincount(labels, minlength=len(world_names())).double()
-    seen_things = [k for k in shapes_classes().seen if shapes_classes().is_thing[k]]
-    assert float(counts[list(extra_classes())].mean()) == pytest.approx(float(counts[seen_things].mean()), rel=0.3)
-    assert {"striped hexagon", "a hexagon"} <= {*known_captions().wholes, *known_captions().words}
+    table = shapes_classes()
+    unseen_things, seen_things = ([k for k in group if table.is_thing[k]] for group in (table.unseen, table.seen))
+    expected = float(counts[seen_things].mean())
+    assert float(counts[unseen_things].mean()) == pytest.approx(expected, rel=0.2)
+    assert float(counts[list(extra_classes())].mean()) == pytest.approx(expected, rel=0.2)
+
+
+def test_crops_are_tight_and_cut_out_ones_are_grey_outside():
+    labels = np.zeros((20, 30), np.uint8)
+    labels[5:9, 10:18] = 1
+    labels[5, 10] = 0
+    image = np.full((20, 30, 3), 200, np.uint8)
+    image[5:9, 10:18] = 50
+    segment = Segment(segment_id=1, class_index=3, is_crowd=False, area_px=31)
+    scene = Scene(image=image, label_map=labels, segments=(segment,))
+    ((crop, label),) = crops_of(scene, 32, is_cut_out=False)
+    assert (label, crop.shape) == (3, (32, 32, 3))
+    assert (crop == 50).all()
+    ((cut_out, _),) = crops_of(scene, 32, is_cut_out=True)
+    assert (cut_out[0, 0] == CUT_OUT_GREY).all()
+    assert (cut_out[-1, -1] == 50).all()
 
 
 def test_a_caption_is_true_of_the_classes_that_have_its_word():
-    captions = known_captions()
+    captions = known_captions(WITHOUT_UNSEEN)
     columns = {text: column for column, text in enumerate(captions.words)}
     for text, word in (("something striped", "striped"), ("a photo of a ring", "ring"), ("something blue", "blue")):
         true_of = {world_names()[k] for k in captions.is_true[:, columns[text]].nonzero()[:, 0].tolist()}
         assert true_of == {name for name in world_names() if word in name.split()}
 
 
-def test_a_word_is_asked_unless_it_would_turn_the_name_into_an_unseen_one():
-    table, captions = shapes_classes(), known_captions()
+def test_a_word_is_asked_unless_it_would_turn_the_name_into_a_hidden_one():
+    table, captions = shapes_classes(), known_captions(WITHOUT_UNSEEN)
     columns = {text: column for column, text in enumerate(captions.words)}
     assert "striped star" in {table.names[k] for k in table.unseen}
     striped_disc, plain_star, red_waves = (
@@ -158,13 +199,13 @@ def test_a_word_is_asked_unless_it_would_turn_the_name_into_an_unseen_one():
     striped_hexagon = world_names().index("striped hexagon")
     assert not captions.is_asked[striped_hexagon, columns["a star"]]
     assert captions.is_asked[striped_disc, columns["a hexagon"]]
-    known = torch.tensor(known_classes())
+    known = torch.tensor(WITHOUT_UNSEEN)
     assert captions.is_asked[known][captions.is_true[known]].all()
 
 
 def test_every_word_of_an_unseen_name_has_a_caption_of_its_own():
     table = shapes_classes()
-    said = {word for text in known_captions().words for word in text.split()}
+    said = {word for text in known_captions(WITHOUT_UNSEEN).words for word in text.split()}
     assert {word for k in table.unseen for word in table.names[k].split()} <= said
 
 
@@ -196,10 +237,23 @@ def test_swapping_crops_or_captions_leaves_the_contrast_unchanged():
 
 def test_images_are_encoded_to_unit_vectors(folder: Path):
     clip = load_clip(f"local-dir:{folder}")
-    pixels, _ = known_crops(TINY)
+    pixels, _ = known_crops(TINY, EVERYTHING)
     vectors = encode_images(clip, pixels[:4].float() / 255)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4))
     assert clip.image_px == TINY.crop_px
+
+
+def test_squares_are_turned_together_into_each_of_their_eight_positions():
+    squares = torch.arange(2 * 3 * 2 * 2, dtype=torch.float32).reshape(2, 3, 2, 2)
+    random = torch.Generator().manual_seed(0)
+    found = [turned(squares, random) for _ in range(200)]
+    positions = {tuple(each[0, 0].flatten().tolist()) for each in found}
+    # Corners 0 1 / 2 3: whichever is first, its two neighbours follow in either order, and the opposite one is last.
+    assert positions == {
+        (0, 1, 2, 3), (0, 2, 1, 3), (1, 0, 3, 2), (1, 3, 0, 2), (2, 0, 3, 1), (2, 3, 0, 1), (3, 1, 2, 0), (3, 2, 1, 0)
+    }  # fmt: skip
+    for each in found:
+        torch.testing.assert_close(each - each[:1, :1], (squares - squares[:1, :1])[:, :, :1, :1].expand_as(each))
 
 
 @pytest.mark.parametrize("change", [{"crop_px": 40}, {"text_width": 50}])

@@ -8,6 +8,7 @@ import torch
 from jobs.clip import Clip, encode_images, import_open_clip, load_clip
 from jobs.clip_tower import image_tower, projected_tokens, require_tokens, tokens_px
 from jobs.shapes_clip import ShapesClipConfig, train_shapes_clip
+from pading.shapes.classes import shapes_classes
 
 TEXT = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 1, "layers": 1}
 VISION = {"layers": 2, "width": 64, "image_size": 32, "patch_size": 8, "head_width": 32}
@@ -120,7 +121,7 @@ def test_the_shapes_worlds_own_clip_has_tokens(tmp_path: Path) -> None:
     tiny = ShapesClipConfig(
         crop_px=32, num_crops=16, steps=1, batch=8, vision_width=8, text_width=32, embed_dim=16, whole_captions=4
     )
-    train_shapes_clip(tmp_path / "clip", tiny)
+    train_shapes_clip(tmp_path / "clip", tiny, shapes_classes())
     tower = image_tower(load_clip(f"local-dir:{tmp_path / 'clip'}"))
     assert tower.tokens_px == 96
     with torch.inference_mode():

@@ -11,6 +11,7 @@ from jobs.config import PipelineConfig
 from jobs.embed import EMBEDDINGS, NEIGHBOURS, embed, outside_files
 from jobs.shapes_clip import ShapesClipConfig, train_shapes_clip
 from pading.config import override
+from pading.shapes.classes import shapes_classes
 from pading.text.embeddings import TextEmbeddings
 
 TINY_CLIP = ShapesClipConfig(
@@ -77,7 +78,7 @@ def test_names_and_vectors_that_are_one_are_warned_of(tmp_path: Path, capsys: py
 
 
 def test_cleaned_names_are_encoded_as_spoken_and_kept_as_spelled(tmp_path: Path):
-    train_shapes_clip(tmp_path / "clip", TINY_CLIP)
+    train_shapes_clip(tmp_path / "clip", TINY_CLIP, shapes_classes())
     split = tmp_path / "planks.json"
     classes = [
         {"name": name, "id": number, "isthing": False, "seen": number > 1}

@@ -109,6 +109,25 @@ def test_a_row_without_its_regions_is_refused_before_anything_runs() -> None:
     assert "regions" in [stage.name for stage in stages(override(config, {"regions.styles": ("crop+mask",)}))]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data.split": "coco-panoptic-119-14"},
+        {"embed.file": "vectors.npy"},
+        {"embed.model": "ViT-B-16", "embed.pretrained": "openai"},
+    ],
+    ids=["photos", "texts from a file", "texts from a model"],
+)
+def test_an_image_branch_without_a_clip_is_refused_before_anything_runs(changes: dict[str, str]) -> None:
+    config = override(PipelineConfig(preset="test"), {"regions.styles": ("crop+mask",)})
+    assert stages(config)
+    named = {"regions.model": "ViT-B-16", "regions.pretrained": "openai"}
+    assert stages(override(config, changes | named))
+    message = r"no CLIP of its own; give the image branch a CLIP by --regions\.model ViT-B-16 --regions\.pretrained"
+    with pytest.raises(ValueError, match=message):
+        stages(override(config, changes))
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_rows_of_a_preset_have_the_regions_that_they_read(name: str) -> None:
     config = PRESETS[name]()

@@ -67,7 +67,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         segmenter = Segmenter(CONFIG.segmenter, TABLE.num_classes).eval()
     save_segmenter(root / "segmenter", segmenter)
-    train_shapes_clip(root / "text" / "clip", CLIP)
+    train_shapes_clip(root / "text" / "clip", CLIP, shapes_classes())
     text = embed_names(TABLE.names, SHAPES_TEMPLATES, model=f"local-dir:{root / 'text' / 'clip'}")
     text.save(root / "text" / "embeddings.npz")
     width = CONFIG.segmenter.width

@@ -3,7 +3,7 @@
 import pytest
 
 from pading.evaluate.grid import GridPoint, best_point, mean_points
-from pading.evaluate.grid_pages import grid_markdown, grid_page
+from pading.evaluate.grid_pages import Curves, chosen_curves, grid_markdown, grid_page
 
 
 def point(weight: float, penalty: float, seen: float, unseen: float, hm: float) -> GridPoint:
@@ -40,20 +40,36 @@ def test_pages_show_each_constant_at_the_best_value_of_the_other() -> None:
         for weight in (0.5, 1.0)
         for penalty in (0.0, 0.1)
     ]
-    grids = {("zegformer+cal", "best"): grid}
-    text = grid_markdown(grids)
+    curves = chosen_curves({("zegformer+cal", "best"): grid})
+    text = grid_markdown(curves)
     assert "zegformer+cal (best): lambda 1.00, gamma 0" in text
     assert "| 0.5 | 50.0 | 5.0 | 10.0 |" in text
     assert "| 0.1 | 50.0 | 10.1 | 19.9 |" in text
     assert "| 0.1 | 50.0 | 5.1 | 9.9 |" not in text  # lambda 0.5 is not the best
-    html = grid_page(grids)
+    html = grid_page(curves)
     assert html.count("<svg") == 6
     assert "<script" not in html
 
 
 def test_a_constant_that_does_not_vary_has_no_table_and_a_missing_value_no_dot() -> None:
     grid = [point(2 / 3, penalty, 50.0, NAN if penalty else 10.0, NAN if penalty else 16.0) for penalty in (0.0, 0.1)]
-    grids = {("zegformer-seg+cal", "best"): grid}
-    assert "lambda | seen" not in grid_markdown(grids)
-    assert grid_page(grids).count("<svg") == 3
-    assert "nan" not in grid_page(grids)
+    curves = chosen_curves({("zegformer-seg+cal", "best"): grid})
+    assert "lambda | seen" not in grid_markdown(curves)
+    assert grid_page(curves).count("<svg") == 3
+    assert "nan" not in grid_page(curves)
+    assert "| 0.1 | 50.0 | - | - |" in grid_markdown(curves)
+
+
+def test_curves_cross_where_their_page_says_and_it_says_what_they_are() -> None:
+    pairs = [(weight, penalty) for weight in (0.5, 1.0) for penalty in (0.0, 0.1)]
+    grid = [point(weight, penalty, 50.0, 10 * weight + penalty, 20.0) for weight, penalty in pairs]
+    row = ("pading+img", "<best>")
+    curves = Curves(title="Of <unseen> classes", note="To read & no more.", grids={row: grid}, crossings={row: grid[1]})
+    text, html = grid_markdown(curves), grid_page(curves)
+    assert text.startswith("# Of <unseen> classes\n\nTo read & no more.")
+    assert "pading+img (<best>): lambda 0.50, gamma 0.1" in text
+    assert "| 1 | 50.0 | 10.1 | 20.0 |" in text  # lambda 1 at gamma 0.1
+    assert "| 1 | 50.0 | 10.0 | 20.0 |" not in text
+    assert "Of &lt;unseen&gt; classes" in html
+    assert "To read &amp; no more." in html
+    assert "(&lt;best&gt;)" in html
