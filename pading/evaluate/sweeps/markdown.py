@@ -5,7 +5,7 @@ import math
 from pading.evaluate.sweeps.effects import EffectPoint, effects
 from pading.evaluate.sweeps.report import SweepReport
 from pading.evaluate.sweeps.tables import Table, class_table, failures, trial_table
-from pading.evaluate.sweeps.versus import GROUP_NAMES, holdout_lines, signed, verdict
+from pading.evaluate.sweeps.versus import comparisons, verdict
 from pading.evaluate.sweeps.words import (
     EFFECTS,
     FEATURES,
@@ -25,17 +25,8 @@ def markdown_page(report: SweepReport) -> str:
     parts = [f"# {TITLE}", *([f"**{LEAKY}**"] if report.is_leaky else [HONEST])]
     parts.append("\n".join(f"* {name}: {_plain(text)}" for name, text in facts(report)))
     parts += ["## Winner and default", verdict(trials, report.comparison)]
-    if lines := holdout_lines(trials):
-        parts.append("\n".join(f"* {line.label}: {line.text}" for line in lines))
-    if report.comparison:
-        parts.append(
-            "\n".join(
-                f"* {words}: {signed(found.difference)} [{signed(found.low)}, {signed(found.high)}], "
-                f"{found.seeds_better} of {found.num_seeds} seeds better"
-                for group, words in GROUP_NAMES.items()
-                if (found := report.comparison.get(group)) is not None
-            )
-        )
+    for title, lines in comparisons(trials, report.comparison):
+        parts += [f"{title}:", "\n".join(f"* {line.label}: {line.text}" for line in lines)]
     if measured := effects(trials):
         parts += ["## Effects", f"{EFFECTS} {noise_line(trials)}".strip()]
         for effect in measured:

@@ -5,13 +5,14 @@ from importlib.resources import files
 
 from pading.evaluate.board.feature_planes import draw_plane
 from pading.evaluate.charts import STYLE as CHART_STYLE
+from pading.evaluate.charts import forest_chart
 from pading.evaluate.page import document
 from pading.evaluate.sweeps.effects import effects
 from pading.evaluate.sweeps.panels import cost_chart, effect_panel, score_bounds, search_chart
 from pading.evaluate.sweeps.parallel import parallel_coordinates
 from pading.evaluate.sweeps.report import SweepDiagnosis, SweepReport
 from pading.evaluate.sweeps.tables import Cell, Row, Table, class_table, failures, trial_table
-from pading.evaluate.sweeps.versus import charts, verdict
+from pading.evaluate.sweeps.versus import comparisons, verdict
 from pading.evaluate.sweeps.words import (
     EFFECTS,
     FEATURES,
@@ -36,7 +37,8 @@ def html_page(report: SweepReport) -> str:
     terms = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>" for name, text in facts(report))
     body = [f"<section class=guide><dl>{terms}</dl></section>", warning]
     body += ["<section><h2>Winner and default</h2>", f"<p>{html.escape(verdict(trials, report.comparison))}</p>"]
-    body += [f"<figure class=wide>{drawn}</figure>" for drawn in charts(trials, report.comparison)]
+    for title, lines in comparisons(trials, report.comparison):
+        body.append(f"<figure class=wide>{forest_chart(title, lines)}</figure>")
     body += ["</section><section><h2>All trials</h2>", _figure(parallel_coordinates(trials), PARALLEL, "wide")]
     if found := effects(trials):
         bounds = score_bounds(trials, found)

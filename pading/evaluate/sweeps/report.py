@@ -1,7 +1,6 @@
 """Everything that a page of a sweep shows, as dataclasses and as the JSON that it can be drawn from again."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ GROUPS = ("seen", "unseen", "hm")
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The winner minus the default in one group of classes, with its 95 % interval, over seeds."""
+    """Candidate minus default in one group of classes, in points, with its 95 % interval over sets of drawn images."""
 
     difference: float
     low: float
@@ -25,6 +24,19 @@ class Difference:
     probability_better: float
     seeds_better: int
     num_seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The best trial's settings and the default, both fitted again where no trial was judged.
+
+    Scores, from 0 to 1, are on fresh hold-outs, a pair each.
+    """
+
+    is_better: bool
+    candidate: tuple[float, ...]
+    current: tuple[float, ...]
+    groups: Mapping[str, Difference]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +73,7 @@ class SweepReport:
 
     facts: Mapping[str, str]
     trials: Trials
-    comparison: Mapping[str, Difference]  # by group of classes; empty: the winner was not fitted again
+    comparison: Comparison | None  # None: nothing was fitted again
     diagnosis: SweepDiagnosis | None
     is_leaky: bool  # truly unseen classes were looked at
 
@@ -70,7 +82,8 @@ def sweep_report(path: Path, plain: Any) -> SweepReport:
     """Check the JSON of a report; `path` is named in errors.
 
     It has "objective", "trials" and "best" as the search wrote them, and may have "default" (settings), "facts" (names
-    and words), "comparison" (a difference a group, as `bootstrap.plain_comparison` returns), "diagnosis" and "leaky".
+    and words), "comparison" ("is_better", "candidate" and "current" with a score a fresh hold-out, "by_images" as
+    `bootstrap.plain_comparison` returns it), "diagnosis" and "leaky".
 
     Raises:
         DataError: if a part is not what it should be.
@@ -87,7 +100,7 @@ def sweep_report(path: Path, plain: Any) -> SweepReport:
     return SweepReport(
         facts={str(name): str(value) for name, value in facts.items()},
         trials=read_trials(path, plain["objective"], plain.get("trials"), plain.get("best"), plain.get("default")),
-        comparison=_comparison(path, plain.get("comparison") or {}),
+        comparison=None if plain.get("comparison") is None else _comparison(path, plain["comparison"]),
         diagnosis=looked_into,
         is_leaky=plain.get("leaky", False) is not False,
     )
@@ -107,7 +120,15 @@ def read_report(folder: Path, objective: str) -> dict[str, Any]:
     trials, best = _read(folder / TRIALS), _read(folder / BEST)
     if trials is None or best is None:
         raise MissingFileError(str(folder / TRIALS), "no such file", "run the stage `sweep` first")
-    return {"objective": objective, "trials": trials, "best": best, "comparison": _read(folder / COMPARISON)}
+    told = best if isinstance(best, dict) else {}
+    comparison = _read(folder / COMPARISON) or told.get("verdict")
+    return {
+        "objective": objective,
+        "trials": trials,
+        "best": best,
+        "comparison": comparison,
+        "leaky": told.get("leaky", False),
+    }
 
 
 def plain_diagnosis(diagnosis: SweepDiagnosis) -> dict[str, Any]:
@@ -128,19 +149,27 @@ def _read(path: Path) -> Any:
         raise DataError(str(path), f"is not JSON ({error})", REMEDY) from error
 
 
-def _comparison(path: Path, plain: Any) -> dict[str, Difference]:
-    """Return the groups that have a difference."""
-    if not isinstance(plain, dict):
-        raise DataError(str(path), f"'comparison' is {plain!r}, expected an object", REMEDY)
-    found = {}
-    for group in GROUPS:
-        entry = plain.get(group)
-        if entry is None or (isinstance(entry, dict) and entry.get("difference") is None):
-            continue
-        try:
-            difference = from_plain(Difference, {name: entry[name] for name in Difference.__dataclass_fields__})
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(str(path), f"'comparison', {group!r} is damaged ({error})", REMEDY) from error
-        if all(math.isfinite(value) for value in (difference.difference, difference.low, difference.high)):
-            found[group] = difference
-    return found
+def _comparison(path: Path, plain: Any) -> Comparison:
+    """Return a comparison; groups without a value are left out."""
+    try:
+        pairs = from_plain(_Pairs, {name: plain[name] for name in _Pairs.__dataclass_fields__})
+        groups = {group: _difference(plain["by_images"][group]) for group in GROUPS if group in plain["by_images"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(str(path), f"'comparison' is damaged ({error})", REMEDY) from error
+    if len(pairs.candidate) != len(pairs.current):
+        what = f"'comparison' has {len(pairs.candidate)} and {len(pairs.current)} scores, expected pairs"
+        raise DataError(str(path), what, REMEDY)
+    present = {group: found for group, found in groups.items() if found is not None}
+    return Comparison(is_better=pairs.is_better, candidate=pairs.candidate, current=pairs.current, groups=present)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pairs:
+    is_better: bool
+    candidate: tuple[float, ...]
+    current: tuple[float, ...]
+
+
+def _difference(entry: Mapping[str, Any]) -> Difference | None:
+    values = {name: entry[name] for name in Difference.__dataclass_fields__}
+    return None if None in values.values() else from_plain(Difference, values)

@@ -23,7 +23,7 @@ State = Literal["chosen", "whole", "stopped", "failed"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trial:
-    """One point of the search; `number` counts from 1 in the order of the search, None where that is not known."""
+    """One point of the search; `number` is its place in the order of the search, None where that is not known."""
 
     rank: int  # from 1, the best
     settings: Mapping[str, Setting]
@@ -172,14 +172,14 @@ class _Record:
         error, number = entry.get("error"), entry.get("number")
         if not isinstance(error, str | None):
             raise DataError(str(path), f"{where}: 'error' is {error!r}, expected text or null", REMEDY)
-        if number is not None and (type(number) is not int or number < 1):
-            raise DataError(str(path), f"{where}: 'number' is {number!r}, expected a count from 1", REMEDY)
+        if number is not None and (type(number) is not int or number < 0):
+            raise DataError(str(path), f"{where}: 'number' is {number!r}, expected its place in the search", REMEDY)
         return _Record(
             settings=settings,
             score=_number(path, where, entry, objective),
             metrics={name: value for name, value in values.items() if value is not None},
             seconds=_number(path, where, entry, "seconds"),
-            error=error,
+            error=error or None,
             number=number,
         )
 

@@ -1,80 +1,81 @@
-"""The winner against the default: hold-out by hold-out and, where it was fitted again, over seeds."""
+"""The best trial against the default: on the hold-outs of the search and, fitted again, on fresh ones."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from statistics import fmean, stdev
 
 from scipy.stats import t as student
 
 from pading.evaluate.charts import Difference as Line
-from pading.evaluate.charts import forest_chart
-from pading.evaluate.sweeps.report import Difference
-from pading.evaluate.sweeps.trials import Trials
+from pading.evaluate.sweeps.report import Comparison
+from pading.evaluate.sweeps.trials import Trial, Trials
 
+SEARCHED = "Best trial minus default, on the hold-outs of the search"
+FRESH = "Best trial minus default, both fitted again on fresh hold-outs"
+IMAGES = "The same on sets of drawn images"
 GROUP_NAMES = {"hm": "harmonic mean", "unseen": "held-out classes", "seen": "other classes"}
 
 
-def holdout_lines(trials: Trials) -> list[Line]:
-    """Return the difference on each hold-out in points of the score, and their mean with its 95 % interval.
+def comparisons(trials: Trials, fresh: Comparison | None) -> list[tuple[str, list[Line]]]:
+    """Return lines to draw in points of the score, under a title each; no title where there is nothing to compare."""
+    found: list[tuple[str, list[Line]]] = []
+    other = candidate(trials)
+    if other is not None and trials.default is not None:
+        first, second = other.holdouts, trials.default.holdouts
+        names = [name for name in first if name in second]
+        lines = paired([first[name] for name in names], [second[name] for name in names], "hold-out")
+        found.append((SEARCHED, lines))
+    if fresh is not None:
+        found.append((FRESH, paired(fresh.candidate, fresh.current, "fresh hold-out")))
+        groups = {words: fresh.groups[group] for group, words in GROUP_NAMES.items() if group in fresh.groups}
+        found.append((IMAGES, [_line(words, one.difference, one.low, one.high) for words, one in groups.items()]))
+    return [(title, lines) for title, lines in found if lines]
 
-    Empty where the default won, or was no trial.
-    """
-    if trials.default is None or trials.default is trials.chosen:
-        return []
-    first, second = trials.chosen.holdouts, trials.default.holdouts
-    names = [name for name in first if name in second]
-    differences = [100 * (first[name] - second[name]) for name in names]
+
+def candidate(trials: Trials) -> Trial | None:
+    """Return the winner or, where the default stays, the trial that scored highest above it; None if there is none."""
+    if trials.default is not trials.chosen:
+        return trials.chosen
+    best = trials.whole[0] if trials.whole else trials.chosen
+    return None if best is trials.chosen else best
+
+
+def paired(first: Sequence[float], second: Sequence[float], label: str) -> list[Line]:
+    """Return the difference of each pair in points and, of several, their mean with its 95 % interval."""
+    differences = [100 * (one - other) for one, other in zip(first, second, strict=True)]
     lines = [
-        Line(label=f"hold-out {number}", value=value, low=value, high=value, text=signed(value))
+        Line(label=f"{label} {number}", value=value, low=value, high=value, text=signed(value))
         for number, value in enumerate(differences, start=1)
     ]
     if len(differences) > 1:
-        mean = fmean(differences)
-        reach = float(student.ppf(0.975, len(names) - 1)) * stdev(differences) / math.sqrt(len(names))
-        lines.append(_line("mean over hold-outs", mean, mean - reach, mean + reach))
+        mean, free = fmean(differences), len(differences) - 1
+        reach = float(student.ppf(0.975, free)) * stdev(differences) / math.sqrt(len(differences))
+        lines.append(_line(f"mean of {len(differences)}", mean, mean - reach, mean + reach))
     return lines
 
 
-def seed_lines(comparison: Mapping[str, Difference]) -> list[Line]:
-    """Return the differences of winner and default, both fitted again with several seeds."""
-    return [
-        _line(
-            f"{words}, {found.seeds_better} of {found.num_seeds} seeds better", found.difference, found.low, found.high
-        )
-        for group, words in GROUP_NAMES.items()
-        if (found := comparison.get(group)) is not None
-    ]
-
-
-def verdict(trials: Trials, comparison: Mapping[str, Difference]) -> str:
-    """Return in a sentence what is known of winner and default."""
+def verdict(trials: Trials, fresh: Comparison | None) -> str:
+    """Return in a sentence what is known of the best trial and the default."""
     if trials.default is None:
-        return "The default settings were no trial of this sweep: nothing says whether the winner is better than them."
-    if trials.default is trials.chosen:
-        if trials.trials[0] is trials.chosen:
-            return "No trial scored higher than the default settings; they stay."
-        best = 100 * ((trials.trials[0].score or 0.0) - (trials.chosen.score or 0.0))
         return (
-            f"The default settings stay: the best trial is {signed(best)} above them, which is within the noise of the "
-            "hold-outs."
+            "The default settings were no trial of this sweep: nothing says whether the winner is better than they are."
         )
-    if (over_seeds := comparison.get("hm")) is not None:
-        words = _words(over_seeds.low, over_seeds.high)
-        return f"The winner is {words} the default, both fitted again with several seeds."
-    lines = holdout_lines(trials)
-    if len(lines) < 3:
-        return "One hold-out tells nothing of chance: the winner may be no better than the default."
-    return f"The winner is {_words(lines[-1].low, lines[-1].high)} the default over the hold-outs."
-
-
-def charts(trials: Trials, comparison: Mapping[str, Difference]) -> list[str]:
-    """Return the drawings of both; none where there is nothing to compare."""
-    drawn = []
-    if lines := holdout_lines(trials):
-        drawn.append(forest_chart("Winner minus default on the same hold-outs, points of the score", lines))
-    if lines := seed_lines(comparison):
-        drawn.append(forest_chart("Winner minus default, fitted again with several seeds", lines))
-    return drawn
+    stays = trials.default is trials.chosen
+    other = candidate(trials)
+    if other is None:
+        return "No trial scored higher than the default settings; they stay."
+    ahead = signed(100 * ((other.score or 0.0) - (trials.default.score or 0.0)))
+    if fresh is not None:
+        words = "better than the default" if fresh.is_better else "not clearly better than the default"
+        mean = signed(100 * (fmean(fresh.candidate) - fmean(fresh.current))) if fresh.candidate else "–"
+        held = f"on {len(fresh.candidate)} fresh hold-outs that no trial was judged on ({mean} points)"
+        return f"The best trial, {ahead} in the search, is {words} {held}{'; the default stays' * stays}."
+    if stays:
+        return f"The default settings stay: the best trial is {ahead} points above them, within the noise of hold-outs."
+    return (
+        f"The winner is {ahead} points above the default on the hold-outs that it was chosen by. It was not fitted "
+        "again: the best of many is partly the luckiest."
+    )
 
 
 def signed(value: float) -> str:
@@ -84,9 +85,3 @@ def signed(value: float) -> str:
 
 def _line(label: str, value: float, low: float, high: float) -> Line:
     return Line(label=label, value=value, low=low, high=high, text=f"{signed(value)} [{signed(low)}, {signed(high)}]")
-
-
-def _words(low: float, high: float) -> str:
-    if low > 0:
-        return "better than"
-    return "worse than" if high < 0 else "not clearly better than"
