@@ -25,6 +25,7 @@ from jobs.progress import complain, say
 from jobs.results import Results, results
 from jobs.score import Score, score
 from jobs.submit import Submit, submit
+from jobs.sweep_check import CheckSweep, check_sweep
 from jobs.teach import Teach, teach
 
 DEFAULT_PRESET = "shapes"
@@ -46,6 +47,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "predict": (Predict, predict),
     "teach": (Teach, teach),
     "diagnose": (Diagnose, diagnose),
+    "check-sweep": (CheckSweep, check_sweep),
     "draw": (Draw, draw),
     "export": (Export, export),
     "results": (Results, results),
@@ -66,6 +68,7 @@ verbs
   predict      masks and names for photos and videos, from a finished run or a taught model
   teach        a class by name, without images: a new model that knows it; or --forget one
   diagnose     what a fitted method's synthetic features look like beside real ones
+  check-sweep  whether a sweep's scores order settings as truly unseen classes do; chooses nothing
   draw         pictures of the shapes world with the things that you name
   export       the shards of a run as WebDataset tar files, or its segmenter
   results      one row's results for every val image, as the files that COCO's official tools read
