@@ -14,6 +14,7 @@ from jobs.config import PipelineConfig
 from jobs.devices import uses_gpus
 from jobs.fit_inputs import sample_fit_inputs
 from jobs.progress import Progress, say
+from jobs.sweep_pages import mean_discrepancies, write_pages
 from jobs.sweep_records import sweep_records
 from jobs.tracker import send_all, tracker_of
 from pading.config import to_plain
@@ -98,7 +99,9 @@ def search(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, A
     write_json(folder / BEST, chosen)
     metric = metric_of(config.sweep.objective)
     say(f"  {len(records)} trials; chosen ({metric} {best.mean(metric):.3f} on {_judged_on(inputs)}): {best.settings}")
-    send_all(tracker_of(run_dir), sweep_records(config, run_dir, sweep_settings(config), trials, chosen), run_dir)
+    pages = write_pages(folder, config, run_dir, inputs, trials, chosen, current)
+    told = sweep_records(config, run_dir, sweep_settings(config), trials, chosen, pages)
+    send_all(tracker_of(run_dir), told, run_dir)
     states = [record.state for record in records]
     return {"trials": len(records), "stopped": states.count("stopped"), "failed": states.count("failed")}
 
@@ -148,6 +151,7 @@ def described(record: TrialRecord, config: PipelineConfig) -> dict[str, Any]:
     means = {name: record.mean(name) for name in ("accuracy/seen", "accuracy/unseen", *map(metric_of, OBJECTIVES))}
     by_hold_out = {f"holdout/{place}": score[objective] for place, score in enumerate(record.scores)}
     metrics = {name: value for name, value in (means | by_hold_out).items() if value is not None}
+    metrics |= mean_discrepancies(record)
     del plain["scores"]
     return {**plain, objective: record.mean(objective), "metrics": metrics}
 

@@ -36,6 +36,7 @@ def sweep_diagnosis(
     Raises:
         ValueError: if a feature to fit on is of a held-out class, or there is no real row.
     """
+    torch.set_num_threads(1)  # thousands of tiny operations: a second thread only waits
     features, text, head = allowed
     looks: list[list[HeldOutLook]] = []
     made: list[Features] = []

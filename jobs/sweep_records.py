@@ -3,7 +3,9 @@
 import hashlib
 import json
 import math
+import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cluster.run_record import RunRecord, table_json
@@ -12,7 +14,7 @@ from jobs.config import PipelineConfig
 from jobs.shard import shard_classes
 from jobs.tracker import shard_datasets
 from pading.config import to_plain
-from tuning.trial import metric_of
+from tuning.trial import DISCREPANCY, metric_of
 
 SWEEPS = "pading/sweep"  # an experiment of its own: those of the tasks hold what may be compared
 INPUTS = ("cache", "segmenter", "text")
@@ -25,9 +27,11 @@ def sweep_records(
     settings: Mapping[str, Any],
     trials: Sequence[Mapping[str, Any]],
     best: Mapping[str, Any],
+    pages: Sequence[Path] = (),
 ) -> list[RunRecord]:
     """Return what MLflow is told of a sweep: the whole first, with the chosen settings, then every trial, best first.
 
+    The pages go with the whole. Discrepancies class by class stay in them: names of classes are no names of metrics.
     `settings` are those that the scores depend on: with the inputs and the name they are the sweep's identity.
     """
     digests = {name: _digest_of(run_dir, name) for name in INPUTS}
@@ -52,9 +56,10 @@ def sweep_records(
             "is_current": str(best["is_current"]).lower(),
             **{f"best.{name}": value for name, value in best["settings"].items()},
         },
-        metrics=_finite({objective: best[objective], "num_trials": len(trials), **best["metrics"]})
+        metrics=_finite({objective: best[objective], "num_trials": len(trials), **_shared(best["metrics"])})
         | {f"num_{state}": sum(trial["state"] == state for trial in trials) for state in ("stopped", "failed")}
         | _verdict(best["verdict"]),
+        artifacts=pages,
         tables={TRIALS_TABLE: _table(trials, objective)},
         datasets=shard_datasets(config, run_dir)[: 2 if best["leaky"] else 1],  # no other trial sees val
     )
@@ -71,13 +76,20 @@ def sweep_records(
                 "error": trial["error"],
                 "is_chosen": str(trial["number"] == best["number"]).lower(),
             },
-            metrics=_finite({**trial["metrics"], "seconds": trial["seconds"]}),
+            metrics=_finite({**_shared(trial["metrics"]), "seconds": trial["seconds"]}),
             parent=key,
             status="FAILED" if trial["state"] == "failed" else "FINISHED",
         )
         for rank, trial in enumerate(trials, start=1)
     ]
     return [parent, *children]
+
+
+def _shared(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that every trial has, and the mean discrepancy of its held-out classes."""
+    kept = {name: value for name, value in metrics.items() if not name.startswith(DISCREPANCY)}
+    apart = [value for name, value in metrics.items() if name.startswith(DISCREPANCY)]
+    return kept | ({"mmd": statistics.fmean(apart)} if apart else {})
 
 
 def _verdict(verdict: Mapping[str, Any] | None) -> dict[str, float]:

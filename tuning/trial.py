@@ -1,7 +1,7 @@
 """One trial: settings in, scores on classes held out as pseudo-unseen out. Cached vectors only, no image."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeVar, get_args
 
@@ -9,6 +9,7 @@ from pading.classes import ClassTable
 from pading.randomness import derive_seed
 from pading.zeroshot.accuracy import query_accuracy
 from pading.zeroshot.classifier import Classifier
+from pading.zeroshot.diagnostics.held_out import held_out_discrepancies
 from pading.zeroshot.features import Features
 from pading.zeroshot.fit_inputs import FitInputs
 from pading.zeroshot.methods import MethodConfig, fit_method
@@ -18,6 +19,7 @@ from tuning.space import Settings, applied
 
 Objective = Literal["hm", "ausuc"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+DISCREPANCY = "mmd/"  # + name of a held-out class
 SCORED_SHARE = 0.25  # of the images: never fitted on, in any trial
 
 Result = TypeVar("Result")
@@ -50,11 +52,13 @@ class Judged(NamedTuple):
     classifier: Classifier
     rows: Features
     classes: ClassTable
+    discrepancies: Mapping[str, float]  # of synthetic and real features of each held-out class; none if leaky
 
     def scores(self) -> dict[str, float]:
         """Return accuracy of seen and unseen classes, their harmonic mean, and the area under the trade-off curve."""
         area = area_under_curve(self.classifier, self.rows, self.classes)
-        return query_accuracy(self.classifier, self.rows, self.classes) | {metric_of("ausuc"): area}
+        apart = {f"{DISCREPANCY}{name}": value for name, value in self.discrepancies.items()}
+        return query_accuracy(self.classifier, self.rows, self.classes) | {metric_of("ausuc"): area} | apart
 
 
 def metric_of(objective: Objective) -> str:
@@ -87,7 +91,11 @@ def judge(inputs: TrialInputs, settings: Settings, number: int, deadline: float 
     problem = problem_of(inputs, number)
     features, text, head = problem.inputs
     fit = fit_method("pading", config, features, text, problem.classes, head, seed)
-    return Judged(_in_time(fit, deadline, inputs.timeout_s).classifier, problem.rows, problem.classes)
+    fitted = _in_time(fit, deadline, inputs.timeout_s)
+    apart = {}
+    if fitted.generator is not None and not inputs.is_leaky:
+        apart = held_out_discrepancies(fitted.generator, problem.rows, text, problem.classes, seed)
+    return Judged(fitted.classifier, problem.rows, problem.classes, apart)
 
 
 def problem_of(inputs: TrialInputs, number: int) -> Problem:
