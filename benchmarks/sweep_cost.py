@@ -7,8 +7,9 @@ twelve images a step beside that, which is done here for some steps and scaled t
 
 Two profiles: `paper`, whose steps draw twelve images whether cached or not, and `best`, the default, whose rows drawn
 class by class no twelve images would hold; there, the network is charged all the same. Two sizes: the demo (the preset
-`shapes`, 96 px), and Mask2Former with a ResNet-50 at 512 px on a data set of COCO's size. Scenes are those of the shapes world; weights are random, which changes no time. The cache is not free: what it
-costs once, and after how many trials it is paid back, is printed with the rest.
+`shapes`, 96 px), and Mask2Former with a ResNet-50 at 512 px on a data set of COCO's size. Scenes are those of the
+shapes world; weights are random, which changes no time. The cache is not free: what it costs once, and after how many
+trials it is paid back, is printed with the rest.
 """
 
 import argparse

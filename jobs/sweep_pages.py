@@ -21,7 +21,7 @@ from tuning.journal import TrialRecord
 from tuning.space import applied
 from tuning.trial import DISCREPANCY, TrialInputs, metric_of, problem_of
 
-CHOSEN, DEFAULT = "chosen", "default"
+CHOSEN, DEFAULT, BOTH = "chosen", "default", "chosen, the default"
 FIRST = 0  # the hold-out that is looked at
 
 
@@ -91,10 +91,8 @@ def write_pages(
 
 def diagnosis(inputs: TrialInputs, chosen: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
     """Return what settings make of the classes of the first hold-out, as the report has it."""
-    settings = {CHOSEN: applied(inputs.config, chosen)}
-    as_they_were = applied(inputs.config, current)
-    if as_they_were != settings[CHOSEN]:
-        settings[DEFAULT] = as_they_were
+    first, second = applied(inputs.config, chosen), applied(inputs.config, current)
+    settings = {BOTH: first} if first == second else {CHOSEN: first, DEFAULT: second}
     problem = problem_of(dataclasses.replace(inputs, device="cpu"), FIRST)
     seed = derive_seed(inputs.seed, "hold-out", FIRST)  # the trial's own
     return plain_diagnosis(sweep_diagnosis(*problem, settings, seed))

@@ -79,7 +79,7 @@ def search_chart(trials: Trials) -> str:
     parts = [
         f"<text class=title x={LEFT} y=15>Score and best so far</text>",
         *_levels(ticks, low, high, LONG),
-        *_numbers(len(order)),
+        *_numbers(order),
     ]
     steps: list[tuple[float, float]] = []
     best = -math.inf
@@ -120,7 +120,7 @@ def cost_chart(trials: Trials) -> str:
     parts = [
         f"<text class=title x={LEFT} y=15>Seconds of each trial, by {by}; dashed: the median, {middle:.3g} s</text>",
         *_levels(ticks, 0.0, high, LONG),
-        *_numbers(len(order)),
+        *_numbers(order),
     ]
     room = (LONG - LEFT - RIGHT) / len(order)
     thick = max(min(0.7 * room, 22), 1.0)
@@ -164,10 +164,13 @@ def _levels(ticks: Sequence[float], low: float, high: float, width: int) -> list
     ]
 
 
-def _numbers(count: int) -> list[str]:
+def _numbers(order: Sequence[Trial]) -> list[str]:
+    """Return the numbers of some trials, or their ranks where they have none."""
+    count = len(order)
     _, _, ticks = scale(1, max(count, 2))
     shown = [1, *(int(tick) for tick in ticks if 1 < tick <= count and tick == int(tick))]
     return [
-        f"<text class=faint x={_along(tick, count):.1f} y={HEIGHT - BOTTOM + 16} text-anchor=middle>{tick}</text>"
-        for tick in dict.fromkeys(shown)
+        f"<text class=faint x={_along(place, count):.1f} y={HEIGHT - BOTTOM + 16} text-anchor=middle>"
+        f"{order[place - 1].rank if order[place - 1].number is None else order[place - 1].number}</text>"
+        for place in dict.fromkeys(shown)
     ]

@@ -60,7 +60,7 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trials:
-    """All trials of a search, best first, failed ones last."""
+    """All trials of a search: whole ones, best first, then those that were stopped, then those that failed."""
 
     objective: str
     trials: tuple[Trial, ...]
@@ -91,13 +91,13 @@ def read_trials(path: Path, objective: str, trials: Any, best: Any, default: Map
     if not isinstance(trials, list) or not trials:
         raise DataError(str(path), "a list of trials is missing", REMEDY)
     records = [_Record.read(path, f"trial {at}", objective, entry) for at, entry in enumerate(trials, start=1)]
-    records.sort(key=lambda record: (not record.is_scored, -(record.score or 0.0)))
+    num_holdouts = max((record.num_holdouts for record in records if record.is_scored), default=0)
+    records.sort(key=lambda one: (not one.is_scored, one.num_holdouts < num_holdouts, -(one.score or 0.0)))
     winning = _settings(path, "the winner", best)
     chosen = _first_with(records, winning)
     start = _first_with(records, plain_settings(default)) if default else None
     if chosen is None:
         raise DataError(str(path), f"no trial with a score has the settings of the winner, {winning}", REMEDY)
-    num_holdouts = max(record.num_holdouts for record in records if record.is_scored)
     read = [
         Trial(
             **dataclasses.asdict(record),
