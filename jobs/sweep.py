@@ -28,7 +28,7 @@ from tuning.confirm import Verdict
 from tuning.journal import TrialRecord, to_plain_record
 from tuning.proposals import points_of_grid, resolve_search
 from tuning.space import applied, current_point, read_space, require_space, space_to_plain
-from tuning.sweep import SweepPlan, confirm, leader, sweep
+from tuning.sweep import SweepPlan, best_so_far, confirm, leader, sweep
 from tuning.trial import OBJECTIVES, TrialInputs, metric_of
 
 BEST, TRIALS = "best.json", "trials.json"
@@ -87,7 +87,8 @@ def search(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, A
     if resolve_search(plan.search, plan.space, plan.trials) == "grid":
         total = len(points_of_grid(plan.space, current))
     work = run_dir.work(artefact_name(config)).resolve()
-    records = sweep(inputs, plan, work, Progress("trials", total).update)
+    progress = Progress("trials", total)
+    records = sweep(inputs, plan, work, lambda ended: progress.update(ended, best_so_far(work, plan.objective)))
     best, found = _choose(inputs, plan, records)
     trials = [described(record, config) for record in ranked(records, config)]
     chosen = described(best, config) | {

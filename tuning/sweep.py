@@ -44,13 +44,12 @@ class SweepPlan:
     gpus_per_trial: float = 0.0
 
 
-def sweep(inputs: TrialInputs, plan: SweepPlan, folder: Path, on_end: Callable[[int, str], None]) -> list[TrialRecord]:
+def sweep(inputs: TrialInputs, plan: SweepPlan, folder: Path, on_end: Callable[[int], None]) -> list[TrialRecord]:
     """Run the search and return one record for each trial, by number.
 
-    Trial 0 has the settings as they are. `on_end` hears how many trials have ended, and the best of them. Trials that
-    fail are recorded and the search goes on; a killed search started again on the same folder does the trials that are
-    missing, and no other. Under the schedule `fifo`, trials and scores depend on the inputs and the plan alone; under
-    `asha` also on which trial was quicker.
+    Trial 0 has the settings as they are. Trials that fail are recorded and the search goes on; a killed search started
+    again on the same folder does the trials that are missing, and no other. Under the schedule `fifo`, trials and
+    scores depend on the inputs and the plan alone; under `asha` also on which trial was quicker.
 
     Raises:
         ValueError: if the space does not fit the settings.
@@ -70,7 +69,7 @@ def sweep(inputs: TrialInputs, plan: SweepPlan, folder: Path, on_end: Callable[[
             num_trials=num_trials,
             num_hold_outs=plan.hold_outs,
             window=plan.concurrent if plan.schedule == "fifo" and search == "tpe" else 0,
-            on_end=lambda ended: on_end(ended, best_so_far(journal.in_order(), plan.objective)),
+            on_end=on_end,
         )
         tuner = tune.Tuner(
             tune.with_resources(
@@ -99,12 +98,17 @@ def sweep(inputs: TrialInputs, plan: SweepPlan, folder: Path, on_end: Callable[[
     return records
 
 
-def best_so_far(records: Sequence[TrialRecord], objective: Objective) -> str:
-    """Return the best of the trials that have ended in words; nothing before one was judged on every hold-out."""
+def best_so_far(folder: Path, objective: Objective) -> str:
+    """Return the best trial of a search under way in words; nothing before one was judged on every hold-out.
+
+    Raises:
+        DataError: if the journal in the folder is damaged.
+    """
+    records = Journal(folder / JOURNAL).in_order()
     if all(record.state != "complete" for record in records):
         return ""
-    best = leader(records, objective)
-    return f"best {metric_of(objective)} {best.mean(metric_of(objective)):.3f}, trial {best.number}"
+    best, metric = leader(records, objective), metric_of(objective)
+    return f"best {metric} {best.mean(metric):.3f}, trial {best.number}"
 
 
 def leader(records: Sequence[TrialRecord], objective: Objective) -> TrialRecord:
