@@ -16,12 +16,14 @@ import scipy.stats
 import torch
 
 from cluster.session import connect
-from cluster.storage import RunDir, plain_name, write_json
+from cluster.storage import Manifest, RunDir, plain_name, write_json
 from jobs.config import PipelineConfig, read_config
 from jobs.progress import Progress, say
 from jobs.sweep import SWEEP, SWEEPS, TRIALS, labelled_val, trial_inputs
-from pading.config import override
+from jobs.sweep_config import SweepConfig
+from pading.config import from_plain
 from pading.data.errors import DataError, MissingFileError
+from pading.zeroshot.methods import MethodConfig
 from tuning.trial import TrialInputs, judge, metric_of
 
 FOLDER = "diagnostics"
@@ -57,7 +59,7 @@ def check_sweep(command: CheckSweep) -> None:
     if len(trials) < 3:
         raise ValueError(f"{file} has {len(trials)} trials that were judged on every hold-out; compare three at least")
     connect()
-    found = checked(read_config(run_dir), run_dir, trials, command.seeds)
+    found = checked(_swept_config(run_dir, name), run_dir, trials, command.seeds)
     (run_dir.artefact(FOLDER) / name).parent.mkdir(parents=True, exist_ok=True)
     output = run_dir.artefact(FOLDER) / f"{name}.json"
     write_json(output, found)
@@ -68,8 +70,7 @@ def check_sweep(command: CheckSweep) -> None:
 
 def checked(config: PipelineConfig, run_dir: RunDir, trials: Sequence[Mapping[str, Any]], seeds: int) -> dict[str, Any]:
     """Return each trial's mean scores beside those of truly unseen classes, and how their orders agree."""
-    settings = override(config, {"sweep.leak_unseen_classes": False, "sweep.holdouts": 1, "sweep.confirm": 0})
-    inputs = trial_inputs(settings, run_dir)
+    inputs = trial_inputs(config, run_dir)
     inputs = dataclasses.replace(inputs, leaked=labelled_val(inputs.cached, run_dir))
     shared = ray.put(inputs)
     pending = [_true_scores.remote(shared, dict(trial["settings"]), seed) for trial in trials for seed in range(seeds)]
@@ -98,6 +99,17 @@ def checked(config: PipelineConfig, run_dir: RunDir, trials: Sequence[Mapping[st
     }
 
 
+def _swept_config(run_dir: RunDir, name: str) -> PipelineConfig:
+    """Return the run's configuration with the settings that the sweep had, which need not be the run's last ones."""
+    manifest = Manifest.read(run_dir.artefact(name))
+    if manifest is None:
+        raise MissingFileError(str(run_dir.artefact(name)), "holds no finished sweep", "run the stage 'sweep' first")
+    config, settings = read_config(run_dir), manifest.settings
+    method = from_plain(MethodConfig, settings["method"])
+    rows = SweepConfig(max_feature_rows=settings["sweep"]["max_feature_rows"])
+    return dataclasses.replace(config, method=method, seed=settings["seed"], sweep=rows)
+
+
 def _read_trials(file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise MissingFileError(str(file), "no such file", "give the --run-dir and the --name of a finished sweep")
@@ -109,7 +121,8 @@ def _read_trials(file: Path) -> list[dict[str, Any]]:
             trial["settings"] = {
                 name: tuple(value) if isinstance(value, list) else value for name, value in trial["settings"].items()
             }
-            trial["state"], trial["number"]  # noqa: B018 - what is missing is said here
+            if not {"state", "number"} <= trial.keys():
+                raise ValueError("a trial has a number and a state")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(str(file), f"is no list of trials ({error!r})", "run the stage 'sweep' again") from error
     return trials

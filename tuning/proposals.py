@@ -4,7 +4,7 @@ Trial 0 has the settings as they are. Nothing else is remembered, so a search th
 have proposed.
 """
 
-import itertools
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -59,43 +59,41 @@ def _draw(space: Space, seed: int, number: int) -> Settings:
 
 
 class _Tpe:
-    """Optuna's tree-structured Parzen estimator, told of every trial once and seeded anew for each proposal."""
+    """Optuna's tree-structured Parzen estimator, seeded anew for each proposal: nothing is left of earlier ones."""
 
     def __init__(self, space: Space, objective: str, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space, self.objective, self.seed = space, objective, seed
         self.distributions = {name: dimension.distribution() for name, dimension in space.items()}
-        self.study = optuna.create_study(direction="maximize")
-        self.num_told = 0
+        self.learnt: dict[int, optuna.trial.FrozenTrial | None] = {}  # of a record, by its number
 
     def propose(self, number: int, known: Sequence[TrialRecord]) -> Settings:
-        for record in itertools.islice(known, self.num_told, None):
-            self._tell(record)
-        self.num_told = len(known)
-        self.study.sampler = optuna.samplers.TPESampler(
+        for record in known:
+            if record.number not in self.learnt:
+                self.learnt[record.number] = self._lesson(record)
+        sampler = optuna.samplers.TPESampler(
             seed=derive_seed(self.seed, "tpe", number) % 2**32, n_startup_trials=STARTUP_TRIALS
         )
-        drawn = self.study.ask(self.distributions).params
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        lessons = (self.learnt[record.number] for record in known)
+        study.add_trials([lesson for lesson in lessons if lesson is not None])
+        drawn = study.ask(self.distributions).params
         return {name: dimension.from_drawn(drawn[name]) for name, dimension in self.space.items()}
 
-    def _tell(self, record: TrialRecord) -> None:
+    def _lesson(self, record: TrialRecord) -> optuna.trial.FrozenTrial | None:
         """A trial that was stopped says how far it came; what failed, and settings outside the space, say nothing."""
         if record.state == "failed":
-            return
+            return None
         try:
             params = {name: dimension.to_drawn(record.settings[name]) for name, dimension in self.space.items()}
         except ValueError:
-            return
+            return None
+        values = [score[self.objective] for score in record.scores]
         is_complete = record.state == "complete"
-        means = {place: record.scores[:place] for place in range(1, len(record.scores) + 1)}
-        self.study.add_trial(
-            optuna.trial.create_trial(
-                state=optuna.trial.TrialState.COMPLETE if is_complete else optuna.trial.TrialState.PRUNED,
-                value=record.mean(self.objective) if is_complete else None,
-                params=params,
-                distributions=self.distributions,
-                intermediate_values={
-                    place: sum(score[self.objective] for score in scores) / place for place, scores in means.items()
-                },
-            )
+        return optuna.trial.create_trial(
+            state=optuna.trial.TrialState.COMPLETE if is_complete else optuna.trial.TrialState.PRUNED,
+            value=statistics.fmean(values) if is_complete else None,
+            params=params,
+            distributions=self.distributions,
+            intermediate_values={place: statistics.fmean(values[:place]) for place in range(1, len(values) + 1)},
         )
