@@ -26,6 +26,8 @@ from jobs.progress import complain, say
 from jobs.results import Results, results
 from jobs.score import Score, score
 from jobs.submit import Submit, submit
+from jobs.sweep_check import CheckSweep, check_sweep
+from jobs.sweep_pages import SweepReport, sweep_report
 from jobs.teach import Teach, teach
 
 DEFAULT_PRESET = "shapes"
@@ -48,6 +50,8 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "teach": (Teach, teach),
     "diagnose": (Diagnose, diagnose),
     "curves": (DrawCurves, draw_curves),
+    "check-sweep": (CheckSweep, check_sweep),
+    "sweep-report": (SweepReport, sweep_report),
     "draw": (Draw, draw),
     "export": (Export, export),
     "results": (Results, results),
@@ -69,6 +73,8 @@ verbs
   teach        a class by name, without images: a new model that knows it; or --forget one
   diagnose     what a fitted method's synthetic features look like beside real ones
   curves       what lambda and gamma do to the rows of ZegFormer, to read
+  check-sweep  whether a sweep's scores order settings as truly unseen classes do; chooses nothing
+  sweep-report the pages of finished sweeps again, from their files
   draw         pictures of the shapes world with the things that you name
   export       the shards of a run as WebDataset tar files, or its segmenter
   results      one row's results for every val image, as the files that COCO's official tools read

@@ -12,6 +12,7 @@ from jobs.engine import Strategy
 from jobs.region_encoder import RegionsConfig
 from jobs.rows import RowName
 from jobs.shapes_clip import ShapesClipConfig
+from jobs.sweep_config import SweepConfig
 from pading.classes import ClassTable
 from pading.config import from_plain, override
 from pading.data.views.jitter import JitterConfig
@@ -122,16 +123,6 @@ class CacheConfig:
     cpus_per_actor: float = 0.5  # actors that take every CPU would leave none to read and write with
     gpus_per_actor: float = 1.0  # counts only where there is a GPU
     no_object_per_image: int = 4  # unmatched queries kept per training image
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepConfig:
-    """The search over generator settings; judged on seen classes held out as pseudo-unseen, never on unseen ones."""
-
-    trials: int = 8
-    concurrent: int = 2
-    holdouts: int = 3  # different hold-outs that a trial's score is the mean of
-    holdout_fraction: float = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)

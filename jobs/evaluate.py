@@ -45,7 +45,7 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     """Score every row on every val image and write what is said of it: a leaderboard row for each task, and the rest.
 
     One pass over the images gives the rows of all tasks: one model, three outputs. Rows say where the segmenter started
-    from weights that knew unseen classes.
+    from weights that knew unseen classes, or the sweep was judged on them.
 
     Raises:
         FileNotFoundError: if the segmenter's provenance is not there.
@@ -62,14 +62,15 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     asked = asked_of(config, classes)
     scored_rows = [row.pop("source") for row in rows]
     scored = score_run(config, run_dir, scored_rows, inputs, asked, run_dir.work(WORK) / "scoring")
+    is_leaky_run = read_provenance(run_dir.artefact("segmenter")).leaky
+    marks = [{"leaky": True} if row.pop("leaky", False) or is_leaky_run else {} for row in rows]
     reports = _report_all(config, scored, rows, asked, folder)
-    mark = {"leaky": True} if read_provenance(run_dir.artefact("segmenter")).leaky else {}
     by_task = [(task, row, report.tasks[task]) for task in tasks for row, report in zip(rows, reports, strict=True)]
     write_json(
         folder / ROWS,
         [
             {"task": task, **row, "metrics": one.metrics, "intervals": one.intervals, **mark}
-            for task, row, one in by_task
+            for (task, row, one), mark in zip(by_task, [*marks] * len(tasks), strict=True)
         ],
     )
     write_json(folder / CURVES, [{"task": task, **row, **one.curve} for task, row, one in by_task if one.curve])
@@ -100,7 +101,7 @@ def evaluated_rows(
     Rows whose calibration the run chooses have one already.
     """
     plain = [
-        {**{name: row[name] for name in IDENTITY}, "source": source}
+        {name: row[name] for name in (*IDENTITY, "leaky") if name in row} | {"source": source}
         for row, source in zip(fitted, sources, strict=True)
     ]
     calibrated = calibrated_inference(config)

@@ -1,6 +1,7 @@
 """Stage `fit`: rows of the table x profiles x seeds -> the classifiers that they read, each fitted by one Ray task."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from jobs.config import PipelineConfig
 from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress
 from jobs.rows import RECIPES
-from jobs.sweep import winning_method
+from jobs.sweep import is_leaky_sweep, winning_method
 from pading.config import from_plain, override, to_plain
 from pading.data.errors import DataError
 from pading.zeroshot.classifier import save_classifier
@@ -31,6 +32,8 @@ def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]
     best = override(winning_method(config, run_dir), {"profile": "best"})
     settings = {profile: profile_settings(config, profile, best) for profile in config.fit.profiles}
     rows = planned_rows(config)
+    if is_leaky_sweep(config, run_dir):
+        rows = [{**row, "leaky": True} if has_winner(row) else row for row in rows]
     fits = {row["folder"]: row for row in rows}  # rows that read one classifier share its folder
     inputs = ray.put(read_fit_inputs(run_dir))
     pending = {
@@ -63,6 +66,11 @@ def planned_rows(config: PipelineConfig) -> list[dict[str, Any]]:
         if has_row(fitted := RECIPES[name].fitted, profile) or (number == 0 and fitted not in GENERATIVE)
         for seed in config.fit.seeds
     ]
+
+
+def has_winner(row: Mapping[str, Any]) -> bool:
+    """Return whether the winner of the sweep is among the settings of a row."""
+    return row["profile"] == "best" and RECIPES[row["method"]].fitted in GENERATIVE
 
 
 def profile_settings(config: PipelineConfig, profile: Profile, best: MethodConfig) -> MethodConfig:

@@ -61,10 +61,12 @@ def stages(config: PipelineConfig) -> list[Stage]:
     """Return the stages of a run in order; only a synthetic run draws its world, and the image branch can be off.
 
     Raises:
-        ValueError: if a row reads region embeddings that the run does not make, or the image branch has no CLIP.
+        ValueError: if a row reads region embeddings that the run does not make, the image branch has no CLIP, or the
+            search space is none.
     """
     require_styles(config.fit.methods, config.regions.styles)
     regions.require_clip(config)
+    sweep.require_search(config)
     world = (SHAPES.output,) if config.is_synthetic else ()
     split = split_of(config)
     table = hashlib.sha256(split.classes.to_json().encode()).hexdigest()[:16]
@@ -134,15 +136,18 @@ def stages(config: PipelineConfig) -> list[Stage]:
         *([image_branch] if config.regions.styles else []),
         Stage(
             name="sweep",
-            output="sweep",
+            output=sweep.artefact_name(config),
             inputs=("cache", "segmenter", "text"),
-            settings=_of("sweep", "method", "seed"),
+            settings=sweep.sweep_settings,
             work=sweep.search,
+            needs=sweep.needs,
+            schema_version=2,
+            workplace=sweep.artefact_name(config),
         ),
         Stage(
             name="fit",
             output="classifiers",
-            inputs=("cache", "segmenter", "text", "sweep"),
+            inputs=("cache", "segmenter", "text", sweep.artefact_name(config)),
             settings=_of("method", "fit", "task"),
             work=fit.fit,
         ),
@@ -176,7 +181,8 @@ def run_pipeline(config: PipelineConfig, run_dir: RunDir, *, first: str, last: s
     """
     chosen = select(stages(config), first, last)
     with run_dir.locked():
-        write_json(run_dir.root / "config.json", to_plain(config))
+        if not (config.sweep.name and [stage.name for stage in chosen] == ["sweep"]):  # a sweep aside is not the run
+            write_json(run_dir.root / "config.json", to_plain(config))
         status = Status(run_dir.status, config.preset)
         status.plan([stage.name for stage in chosen])
         start = time.monotonic()

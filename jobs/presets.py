@@ -48,6 +48,7 @@ def smoke() -> PipelineConfig:
             "pretrain.warmup_steps": 1,
             "sweep.trials": 2,
             "sweep.holdouts": 1,
+            "sweep.confirm": 2,
             "method.generator.steps": 20,
             "method.classifier.steps": 20,
             "method.projection.steps": 20,

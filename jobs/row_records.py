@@ -64,12 +64,16 @@ def _pipeline(
             "split": split,
             "run_dir": run_dir.root.resolve(),
             "code_version": ", ".join(sorted({manifest.code_version for manifest in manifests})),
-            "leaky": str(read_provenance(run_dir.artefact("segmenter")).leaky).lower(),
+            "leaky": str(_is_leaky(run_dir, rows)).lower(),
         },
         metrics={"num_rows": len(rows)} | {f"seconds/{manifest.stage}": manifest.seconds for manifest in manifests},
         artifacts=[file for file in files if file.is_file()],
         datasets=datasets,
     )
+
+
+def _is_leaky(run_dir: RunDir, rows: list[dict[str, Any]]) -> bool:
+    return read_provenance(run_dir.artefact("segmenter")).leaky or any(row.get("leaky", False) for row in rows)
 
 
 def _row(

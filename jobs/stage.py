@@ -33,6 +33,12 @@ class Stage:
     outside: Callable[[PipelineConfig], dict[str, str]] = field(default=lambda config: {})
     needs: Needs = needs_a_task  # of the cluster, at one time, where there are GPUs and where there are none
     schema_version: int = 1
+    workplace: str = ""  # what its unfinished work is called; empty: its name
+
+    @property
+    def unfinished(self) -> str:
+        """Name of the folder that holds what the stage resumes from."""
+        return self.workplace or self.name
 
     def planned(self, config: PipelineConfig, run_dir: RunDir) -> Manifest:
         """Return the manifest that the artefact must have.
@@ -73,14 +79,14 @@ class Stage:
             return "skipped"
         planned = self.planned(config, run_dir)
         if force:
-            shutil.rmtree(run_dir.work(self.name), ignore_errors=True)
-        run_dir.claim_work(self.name, planned.digest)
+            shutil.rmtree(run_dir.work(self.unfinished), ignore_errors=True)
+        run_dir.claim_work(self.unfinished, planned.digest)
         start = time.monotonic()
         with written_whole(run_dir.artefact(self.output)) as folder:
             counts = self.work(config, run_dir, folder)
             seconds = round(time.monotonic() - start, 2)
             replace(planned, counts=counts, code_version=code_version(), seconds=seconds).write(folder)
-        shutil.rmtree(run_dir.work(self.name), ignore_errors=True)
+        shutil.rmtree(run_dir.work(self.unfinished), ignore_errors=True)
         return "succeeded"
 
 

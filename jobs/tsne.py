@@ -22,5 +22,5 @@ def embed_on_plane(rows: Float[np.ndarray, "N D"], seed: int) -> Float[np.ndarra
         from threadpoolctl import threadpool_limits
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
     with threadpool_limits(1):  # sums in one order on any machine, and no thread that spins while others work
-        places: np.ndarray = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(rows)
+        places: np.ndarray = TSNE(perplexity=perplexity, init="pca", random_state=seed % 2**32).fit_transform(rows)
     return places

@@ -31,7 +31,8 @@ def from_plain(kind: type[Config], plain: Mapping[str, Any]) -> Config:
 def override(config: Config, changes: Mapping[str, Any]) -> Config:
     """Return `config` with the fields named by dotted keys replaced, e.g. `{"fit.steps": 100}`.
 
-    The single door for sampled and hand-written settings alike.
+    The single door for sampled and hand-written settings alike. One item of a tuple is named by its place, as in
+    `generator.bandwidths.0`.
 
     Raises:
         ValueError: if a key names no field (the message lists those that exist), or the value has another type.
@@ -42,17 +43,57 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
     return typing.cast(Config, result)
 
 
+def lookup(config: Any, key: str) -> Any:
+    """Return the value of a field by its dotted name, as `override` takes it.
+
+    Raises:
+        ValueError: if the name is no field.
+    """
+    for name in key.split("."):
+        if isinstance(config, tuple) and name.isdecimal() and int(name) < len(config):
+            config = config[int(name)]
+        elif dataclasses.is_dataclass(config) and name in typing.get_type_hints(type(config)):
+            config = getattr(config, name)
+        else:
+            raise ValueError(f"{key}: there is no {name!r} below {type(config).__name__}")
+    return config
+
+
+def field_names(config: Any) -> list[str]:
+    """Return the dotted names of all fields that hold no fields themselves, and of the items of tuples of numbers."""
+    names = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            names += [f"{field.name}.{name}" for name in field_names(value)]
+        else:
+            names.append(field.name)
+            if isinstance(value, tuple):
+                names += [f"{field.name}.{place}" for place in range(len(value))]
+    return names
+
+
 def _replace(config: Any, path: list[str], value: Any, key: str) -> Any:
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         raise ValueError(f"{key}: {path[0]!r} has no fields below it")
     hints = typing.get_type_hints(type(config))
     if path[0] not in hints:
         raise ValueError(f"{key}: {type(config).__name__} has no field {path[0]!r}; it has {', '.join(hints)}")
-    if len(path) > 1:
-        value = _replace(getattr(config, path[0]), path[1:], value, key)
+    current = getattr(config, path[0])
+    if len(path) > 1 and isinstance(current, tuple):
+        value = _convert(hints[path[0]], _with_item(current, path[1:], value, key), key)
+    elif len(path) > 1:
+        value = _replace(current, path[1:], value, key)
     else:
         value = _convert(hints[path[0]], value, key)
     return dataclasses.replace(config, **{path[0]: value})
+
+
+def _with_item(items: tuple[Any, ...], path: list[str], value: Any, key: str) -> tuple[Any, ...]:
+    if len(path) > 1 or not path[0].isdecimal() or int(path[0]) >= len(items):
+        raise ValueError(f"{key}: {'.'.join(path)!r} is no place among {len(items)} items; the first is 0")
+    place = int(path[0])
+    return (*items[:place], value, *items[place + 1 :])
 
 
 def _convert(kind: Any, value: Any, key: str) -> Any:

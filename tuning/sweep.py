@@ -1,113 +1,198 @@
 """The search: Ray Tune over plain function trials that read cached features from the object store."""
 
+import contextlib
 import math
+import os
 import statistics
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
+import ray
 import torch
 from ray import tune
-from ray.tune.search.optuna import OptunaSearch
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
-from tuning.space import Space, current_point
-from tuning.trial import HOLDOUT, OBJECTIVE, TrialInputs, run_trial
+from tuning.confirm import Fresh, Verdict, fresh_scores, verdict
+from tuning.journal import Journal, TrialRecord
+from tuning.proposals import Search, points_of_grid, proposer, resolve_search
+from tuning.searcher import CPU_SECONDS, ERROR, NUMBER, SCORES, SETTINGS, VALUE, JournalSearcher
+from tuning.space import Settings, Space, current_point, require_space
+from tuning.trial import Objective, TrialInputs, metric_of, run_trial
+
+Schedule = Literal["asha", "fifo"]
+REDUCTION = 3  # of the trials that come to a hold-out, the best third goes on to the next
+JOURNAL, TUNE = "trials.jsonl", "tune"
+NO_LOGGERS = "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"
 
 
-def sweep(
-    inputs: TrialInputs,
-    space: Space,
-    *,
-    trials: int,
-    concurrent: int,
-    storage: Path,
-    name: str,
-    seed: int,
-    on_trial: Callable[[int], None],
-) -> list[dict[str, Any]]:
-    """Run the search and return one record per trial, best first: settings, score, error, seconds.
+@dataclass(frozen=True, kw_only=True)
+class SweepPlan:
+    """How a space is searched."""
 
-    The settings as they are compete as the first trial. Trials that fail are reported and the search goes on; a killed
-    search started again under the same name continues.
+    space: Space
+    search: Search
+    schedule: Schedule
+    objective: Objective
+    trials: int
+    concurrent: int
+    hold_outs: int  # the first of the inputs', that every trial is judged on; the others confirm the winner
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float = 0.0
+
+
+def sweep(inputs: TrialInputs, plan: SweepPlan, folder: Path, on_end: Callable[[int], None]) -> list[TrialRecord]:
+    """Run the search and return one record for each trial, by number.
+
+    Trial 0 has the settings as they are. Trials that fail are recorded and the search goes on; a killed search started
+    again on the same folder does the trials that are missing, and no other. Under the schedule `fifo`, trials and
+    scores depend on the inputs and the plan alone; under `asha` also on which trial was quicker.
 
     Raises:
-        RuntimeError: if no trial ended with a score.
+        ValueError: if the space does not fit the settings.
+        DataError: if the journal in the folder is damaged.
+        OSError: if the disk does not take the journal.
+        RuntimeError: if no trial was judged on every hold-out.
     """
-    trainable = tune.with_resources(tune.with_parameters(_trainable, inputs=inputs), {"cpu": 1})
-    folder = storage / name
-    if tune.Tuner.can_restore(str(folder)):
-        tuner = tune.Tuner.restore(str(folder), trainable, resume_unfinished=True, restart_errored=True)
-    else:
-        tuner = tune.Tuner(
-            trainable,
-            param_space=dict(space),
-            tune_config=tune.TuneConfig(
-                metric=OBJECTIVE,
-                mode="max",
-                search_alg=OptunaSearch(seed=seed, points_to_evaluate=[current_point(inputs.config, space)]),
-                num_samples=trials,
-                max_concurrent_trials=concurrent,
-            ),
-            run_config=tune.RunConfig(name=name, storage_path=str(storage), verbose=0, callbacks=[_Ended(on_trial)]),
+    require_space(plan.space, inputs.config)
+    start = current_point(inputs.config, plan.space)
+    search = resolve_search(plan.search, plan.space, plan.trials)
+    num_trials = len(points_of_grid(plan.space, start)) if search == "grid" else plan.trials
+    journal = Journal(folder / JOURNAL)
+    if len(journal.records) < num_trials:
+        searcher = JournalSearcher(
+            proposer(search, plan.space, start, metric_of(plan.objective), inputs.seed),
+            journal,
+            num_trials=num_trials,
+            num_hold_outs=plan.hold_outs,
+            window=plan.concurrent if plan.schedule == "fifo" and search == "tpe" else 0,
+            on_end=on_end,
         )
-    results = tuner.fit()
-    records = [
-        {
-            "settings": result.config or {},
-            OBJECTIVE: (result.metrics or {}).get(OBJECTIVE),
-            "metrics": {
-                key: value for key, value in (result.metrics or {}).items() if key.startswith(("accuracy/", HOLDOUT))
-            },
-            "seconds": (result.metrics or {}).get("time_total_s"),
-            "error": str(result.error) if result.error else None,
-        }
-        for result in results
-    ]
-    if all(record[OBJECTIVE] is None for record in records):
-        raise RuntimeError(f"none of {len(records)} trials ended with a score; the first error: {records[0]['error']}")
-    return sorted(records, key=lambda record: -(-1.0 if record[OBJECTIVE] is None else record[OBJECTIVE]))
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(_trainable, inputs=inputs, plan=plan),
+                {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial},
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=_scheduler(plan, journal.in_order()),
+                num_samples=len(searcher.waiting),
+                max_concurrent_trials=plan.concurrent,
+                reuse_actors=True,  # a worker takes seconds to start
+                trial_dirname_creator=lambda trial: f"trial-{trial.config[NUMBER]}",
+            ),
+            # Tune keeps its own memory of a sweep here, which nobody reads: the journal is ours.
+            run_config=tune.RunConfig(name=f"from-{len(journal.records)}", storage_path=str(folder / TUNE), verbose=0),
+        )
+        with _without_loggers():
+            tuner.fit()
+        if searcher.broken is not None:
+            raise searcher.broken
+    records = journal.in_order()
+    if all(record.state != "complete" for record in records):
+        reason = next((record.error for record in records if record.error), "all were stopped")
+        raise RuntimeError(f"none of {len(records)} trials was judged on every hold-out; the first: {reason}")
+    return records
 
 
-def winner(records: list[dict[str, Any]], current: dict[str, Any]) -> dict[str, Any]:
-    """Return the best record, unless its lead over the `current` settings is within the noise of the hold-outs.
+def best_so_far(folder: Path, objective: Objective) -> str:
+    """Return the best trial of a search under way in words; nothing before one was judged on every hold-out.
 
-    Both saw the same hold-outs, so their scores are compared in pairs: the mean difference must exceed its standard
-    error. With fewer than two hold-outs there is no error to compare with, and the best record wins.
+    Raises:
+        DataError: if the journal in the folder is damaged.
     """
-    start = next(
-        (record for record in records if record["settings"] == current and record[OBJECTIVE] is not None), None
+    records = Journal(folder / JOURNAL).in_order()
+    if all(record.state != "complete" for record in records):
+        return ""
+    best, metric = leader(records, objective), metric_of(objective)
+    return f"best {metric} {best.mean(metric):.3f}, trial {best.number}"
+
+
+def leader(records: Sequence[TrialRecord], objective: Objective) -> TrialRecord:
+    """Return the trial of the highest mean among those that were judged on every hold-out; of equals the first."""
+    complete = [record for record in records if record.state == "complete"]
+    return max(complete, key=lambda record: (record.mean(metric_of(objective)), -record.number))
+
+
+def confirm(
+    inputs: TrialInputs, plan: SweepPlan, candidate: Settings, current: Settings, on_end: Callable[[int], None]
+) -> Verdict:
+    """Fit a candidate and the settings as they are on the hold-outs that no trial has seen, and compare.
+
+    Raises:
+        ValueError: if there are fewer than two such hold-outs.
+    """
+    shared = ray.put(inputs)
+    numbers = range(plan.hold_outs, len(inputs.hold_outs))
+    task = _fresh_scores.options(num_cpus=plan.cpus_per_trial, num_gpus=plan.gpus_per_trial)
+    pending = [task.remote(shared, dict(settings), number) for settings in (candidate, current) for number in numbers]
+    waiting = list(pending)
+    while waiting:
+        done, waiting = ray.wait(waiting)
+        ray.get(done)
+        on_end(len(pending) - len(waiting))
+    fits: list[Fresh] = ray.get(pending)
+    return verdict(fits[: len(numbers)], fits[len(numbers) :], plan.objective)
+
+
+@contextlib.contextmanager
+def _without_loggers() -> Iterator[None]:
+    """Keep Tune from writing each report as CSV, JSON and TensorBoard events too; it takes that by the environment."""
+    before = os.environ.get(NO_LOGGERS)
+    os.environ[NO_LOGGERS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[NO_LOGGERS]
+        else:
+            os.environ[NO_LOGGERS] = before
+
+
+def _scheduler(plan: SweepPlan, records: Sequence[TrialRecord]) -> TrialScheduler:
+    """Return a scheduler that knows what the trials of an earlier process scored, as if it had seen them."""
+    if plan.schedule == "fifo" or plan.hold_outs < 2:
+        return FIFOScheduler()
+    scheduler = AsyncHyperBandScheduler(
+        metric=VALUE, mode="max", max_t=plan.hold_outs, grace_period=1, reduction_factor=REDUCTION
     )
-    if start is None:
-        return records[0]
-    shared = [key for key in start["metrics"] if key.startswith(HOLDOUT) and key in records[0]["metrics"]]
-    differences = [records[0]["metrics"][key] - start["metrics"][key] for key in shared]
-    if len(differences) < 2:
-        return records[0]
-    error = statistics.stdev(differences) / math.sqrt(len(differences))
-    return records[0] if statistics.fmean(differences) > error else start
+    for record in records:
+        if record.state == "failed":
+            continue
+        past: Any = SimpleNamespace(trial_id=f"past-{record.number}")
+        scheduler.on_trial_add(None, past)
+        for report in _reports(record.scores, plan.objective):
+            scheduler.on_trial_result(None, past, report)
+        scheduler.on_trial_remove(None, past)
+    return scheduler
 
 
-class _Ended(tune.Callback):
-    """Tells how many trials have ended, well or not."""
-
-    def __init__(self, on_trial: Callable[[int], None]) -> None:
-        self.on_trial = on_trial
-        self.ended = 0
-
-    def _one_more(self) -> None:
-        self.ended += 1
-        self.on_trial(self.ended)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Count a trial that ran to its end."""
-        self._one_more()
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Count a trial that failed."""
-        self._one_more()
+def _reports(scores: Sequence[Mapping[str, float]], objective: Objective) -> list[dict[str, float]]:
+    """Return what a trial reported after each hold-out: the mean so far."""
+    values = [score[metric_of(objective)] for score in scores]
+    return [
+        {"training_iteration": place, VALUE: statistics.fmean(values[:place])} for place in range(1, len(values) + 1)
+    ]
 
 
-def _trainable(settings: dict[str, Any], inputs: TrialInputs) -> None:
+def _trainable(config: dict[str, Any], inputs: TrialInputs, plan: SweepPlan) -> None:
+    torch.set_num_threads(max(1, int(plan.cpus_per_trial)))
+    scores: list[dict[str, float]] = []
+    start = time.thread_time()
+    try:
+        for score in run_trial(inputs, config[SETTINGS], plan.hold_outs):
+            scores.append(score)
+            value = statistics.fmean(each[metric_of(plan.objective)] for each in scores)
+            tune.report({VALUE: value, SCORES: list(scores), CPU_SECONDS: time.thread_time() - start})
+    except Exception as error:  # settings that cannot work are a finding, not the end of the sweep
+        seconds = time.thread_time() - start
+        tune.report({VALUE: math.nan, SCORES: scores, CPU_SECONDS: seconds, ERROR: f"{type(error).__name__}: {error}"})
+
+
+@ray.remote
+def _fresh_scores(inputs: TrialInputs, settings: dict[str, Any], number: int) -> Fresh:
     torch.set_num_threads(1)
-    for metrics in run_trial(inputs, settings):
-        tune.report(metrics)
+    return fresh_scores(inputs, settings, number)

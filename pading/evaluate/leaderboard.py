@@ -26,7 +26,7 @@ _OPTIONAL_FIELDS: dict[str, type] = {"intervals": dict, "leaky": bool}
 LEAKY_MARK = "†"
 LEAKY_NOTE = (
     "† Leaky, not a zero-shot result: the segmenter started from weights that were trained on unseen classes of this "
-    "split, or that are not known not to be."
+    "split, or that are not known not to be; or settings were chosen by their scores on unseen classes."
 )
 
 

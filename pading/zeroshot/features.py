@@ -143,14 +143,16 @@ def _read_part(path: Path) -> Features:
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(f"feature file {path} is corrupt ({error}): write the cache again") from error
-    version = (table.schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
-    if version != SCHEMA_VERSION:
-        raise ValueError(
-            f"feature file {path} has schema version {version}, this code reads {SCHEMA_VERSION}: write the cache again"
-        )
-    # A column of another type could be one that a library loaded beside us turns into Python objects, by pickle.
-    if not any(table.schema.equals(feature_schema(width)) for width in _widths(table.schema)):
-        raise ValueError(f"feature file {path} has columns {table.schema.types}: write the cache again")
+    return rows_of_table(table, path)
+
+
+def rows_of_table(table: pa.Table, path: Path) -> Features:
+    """Return the features of a table that was read from `path`.
+
+    Raises:
+        ValueError: as `require_schema` does.
+    """
+    require_schema(table.schema, path)
     column = table.column("embedding").combine_chunks()
     embeddings = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
     return Features(
@@ -158,6 +160,22 @@ def _read_part(path: Path) -> Features:
         torch.from_numpy(table.column("label").to_numpy().astype(np.int64)),
         torch.from_numpy(table.column("image_id").to_numpy().copy()),
     )
+
+
+def require_schema(schema: pa.Schema, path: Path) -> None:
+    """Check that a file is a part of a cache.
+
+    Raises:
+        ValueError: if it has another schema version or other columns.
+    """
+    version = (schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"feature file {path} has schema version {version}, this code reads {SCHEMA_VERSION}: write the cache again"
+        )
+    # A column of another type could be one that a library loaded beside us turns into Python objects, by pickle.
+    if not any(schema.equals(feature_schema(width)) for width in _widths(schema)):
+        raise ValueError(f"feature file {path} has columns {schema.types}: write the cache again")
 
 
 def _widths(schema: pa.Schema) -> list[int]:

@@ -1,7 +1,8 @@
 """What every fit on a cache reads, as arrays that an object store hands out without a copy."""
 
+import warnings
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,11 +15,16 @@ from pading.zeroshot.features import Features
 
 
 class FitTensors(NamedTuple):
-    """The same as tensors of the caller's own."""
+    """The same as tensors."""
 
     features: Features
     text: Float[Tensor, "K E"]
     head: LinearClassifier  # the segmenter's, or of a text head its stand-in
+
+    def to(self, device: torch.device | str) -> "FitTensors":
+        """Return the tensors on a device, those that are there already as they are."""
+        features = Features(*(part.to(device) for part in vars(self.features).values()))
+        return FitTensors(features, self.text.to(device), self.head.to(device))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,3 +70,18 @@ class FitInputs:
             torch.tensor(self.text),
             LinearClassifier(torch.tensor(self.head_weight), torch.tensor(self.head_bias)),
         )
+
+    def views(self) -> FitTensors:
+        """Return the arrays themselves as tensors, without a copy: for whoever only reads, as every fit does."""
+        features = Features(_view(self.embeddings), _view(self.labels), _view(self.image_ids))
+        return FitTensors(
+            features,
+            _view(self.text),
+            LinearClassifier(torch.tensor(self.head_weight), torch.tensor(self.head_bias)),
+        )
+
+
+def _view(array: np.ndarray[Any, Any]) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch knows no tensor that cannot be written to
+        return torch.from_numpy(array)

@@ -6,29 +6,24 @@ earnest: use these scores to compare settings, not to predict results.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from pading.classes import ClassTable
-from pading.randomness import generator_for
-from pading.zeroshot.accuracy import query_accuracy
+from pading.randomness import derive_seed, generator_for
 from pading.zeroshot.classifier import LinearClassifier
-from pading.zeroshot.features import Features, require_only
+from pading.zeroshot.features import Features, require_only, split_by_image
 from pading.zeroshot.fit_classifier import expand_head
 from pading.zeroshot.fit_inputs import FitTensors
-from pading.zeroshot.methods import (
-    GENERATIVE,
-    Method,
-    MethodConfig,
-    build_generator,
-    finish,
-    fit_method,
-    retrain_by_generator,
-    train_generator,
-)
+
+
+class Problem(NamedTuple):
+    """A fit that can be judged: what it may read, rows of other images with the answers, and the classes of both."""
+
+    inputs: FitTensors
+    rows: Features
+    classes: ClassTable
 
 
 def hold_out_classes(classes: ClassTable, fraction: float, seed: int) -> ClassTable:
@@ -41,15 +36,37 @@ def hold_out_classes(classes: ClassTable, fraction: float, seed: int) -> ClassTa
     Raises:
         ValueError: if the fraction is not inside (0, 1), or no class can be held out.
     """
+    return _hold_out(classes, fraction, seed, Counter())
+
+
+def hold_out_in_turn(classes: ClassTable, fraction: float, number: int, seed: int) -> tuple[ClassTable, ...]:
+    """Return hold-outs that share the classes out as folds do: those held out least often so far come first.
+
+    The first ones do not depend on how many follow.
+
+    Raises:
+        ValueError: as `hold_out_classes` does.
+    """
+    tables: list[ClassTable] = []
+    times_held_out: Counter[int] = Counter()
+    for turn in range(number):
+        table = _hold_out(classes, fraction, derive_seed(seed, "hold-out", turn), times_held_out)
+        times_held_out.update(table.coco_ids[index] for index in table.unseen)
+        tables.append(table)
+    return tuple(tables)
+
+
+def _hold_out(classes: ClassTable, fraction: float, seed: int, times_held_out: Counter[int]) -> ClassTable:
     if not 0 < fraction < 1:
         raise ValueError(f"cannot hold out a fraction {fraction} of the seen classes: choose one inside (0, 1)")
     words = {index: set(re.split(r"[^a-z0-9]+", classes.names[index].lower())) for index in classes.seen}
     occurrences = Counter(word for shared in words.values() for word in shared)
     left = occurrences.copy()
-    order = torch.randperm(len(classes.seen), generator=generator_for(seed, "hold out classes")).tolist()
+    drawn = torch.randperm(len(classes.seen), generator=generator_for(seed, "hold out classes")).tolist()
+    order = sorted((classes.seen[i] for i in drawn), key=lambda index: times_held_out[classes.coco_ids[index]])
     held_out: set[int] = set()
     for is_thing in (True, False):
-        members = [classes.seen[i] for i in order if classes.is_thing[classes.seen[i]] == is_thing]
+        members = [index for index in order if classes.is_thing[index] == is_thing]
         quota = min(max(1, round(fraction * len(members))), len(members) - 1)
         for index in members:
             if quota > 0 and all(left[word] > 1 or occurrences[word] == 1 for word in words[index]):
@@ -67,39 +84,22 @@ def hold_out_classes(classes: ClassTable, fraction: float, seed: int) -> ClassTa
     )
 
 
-def pseudo_unseen_score(
-    method: Method,
-    config: MethodConfig,
-    fitted_on: Features,
-    scored_on: Features,
-    text: Float[Tensor, "K E"],
-    classes: ClassTable,
-    pseudo_classes: ClassTable,
-    old_head: LinearClassifier,
-    seed: int,
-) -> Iterator[dict[str, float]]:
-    """Fit without the held-out classes and yield the accuracy on features of both, at every report of the generator.
+def pseudo_unseen_problem(
+    inputs: FitTensors, classes: ClassTable, pseudo_classes: ClassTable, scored_share: float, seed: int
+) -> Problem:
+    """Return what is fitted without the held-out classes, and rows of both groups to score it on.
 
-    `pseudo_classes` is from `hold_out_classes`; the two feature sets are from `split_by_image`, both of seen classes.
-    Methods without a generator and the profile `released`, which fits both in turns, yield once. Each score refits the
-    classifier, so that scores of one trial compare. Head rows of held-out classes, which were trained, start from the
-    mean seen row whatever the profile.
+    `pseudo_classes` is from `hold_out_classes`. Images are split: a share of them is scored on and never fitted on.
+    Head rows of held-out classes, which were trained, start from the mean seen row whatever the profile.
 
     Raises:
-        ValueError: if a feature has an unseen label, or the score lacks features of either group.
+        ValueError: if a feature has an unseen label, or there are too few images.
     """
+    fitted_on, scored_on = split_by_image(inputs.features, scored_share, seed)
     require_only(scored_on, [*classes.seen, classes.no_object], classes)
-    scored_on = _relabel(scored_on, [*kept_classes(classes, pseudo_classes), classes.no_object])
-    fitted_on, text, old_head = without_held_out(FitTensors(fitted_on, text, old_head), classes, pseudo_classes)
-    if method not in GENERATIVE or config.profile == "released":
-        fitted = finish(fit_method(method, config, fitted_on, text, pseudo_classes, old_head, seed))
-        yield query_accuracy(fitted.classifier, scored_on, pseudo_classes)
-        return
-    generator = build_generator(method, config, text, fitted_on.embeddings.shape[1], seed)
-    generator = generator.to(fitted_on.embeddings.device)
-    for metrics in train_generator(method, config, generator, fitted_on, text, pseudo_classes, seed):
-        head = finish(retrain_by_generator(generator, config, fitted_on, text, pseudo_classes, old_head, seed))
-        yield metrics | query_accuracy(head, scored_on, pseudo_classes)
+    rows = _relabel(scored_on, [*kept_classes(classes, pseudo_classes), classes.no_object])
+    allowed = without_held_out(inputs._replace(features=fitted_on), classes, pseudo_classes)
+    return Problem(allowed, rows, pseudo_classes)
 
 
 def without_held_out(inputs: FitTensors, classes: ClassTable, pseudo_classes: ClassTable) -> FitTensors:

@@ -4,7 +4,8 @@ from typing import Literal
 
 import pytest
 
-from pading.config import from_plain, override, to_plain
+from pading.config import field_names, from_plain, lookup, override, to_plain
+from pading.zeroshot.methods import MethodConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,3 +72,25 @@ def test_unknown_and_missing_fields_are_refused() -> None:
 
     with pytest.raises(ValueError, match="missing 1 required"):
         from_plain(Needy, {})
+
+
+def test_one_item_of_a_tuple_is_named_by_its_place() -> None:
+    config = MethodConfig()
+    found = override(config, {"generator.bandwidths.5": 7})
+    assert found.generator.bandwidths == (*config.generator.bandwidths[:5], 7.0)
+    assert lookup(found, "generator.bandwidths.5") == 7.0
+    for key in ("generator.bandwidths.6", "generator.bandwidths.-1", "generator.bandwidths.0.1"):
+        with pytest.raises(ValueError, match="is no place among 6 items"):
+            override(config, {key: 1.0})
+    with pytest.raises(ValueError, match=r"generator\.bandwidths\.0: 'a' is not float"):
+        override(config, {"generator.bandwidths.0": "a"})
+
+
+def test_every_field_name_can_be_looked_up_and_put_back() -> None:
+    config = MethodConfig()
+    names = field_names(config)
+    assert {"profile", "generator.tau", "generator.bandwidths", "generator.bandwidths.0"} <= set(names)
+    assert "generator" not in names
+    assert override(config, {name: lookup(config, name) for name in names}) == config
+    with pytest.raises(ValueError, match="there is no 'tua' below GeneratorFitConfig"):
+        lookup(config, "generator.tua")

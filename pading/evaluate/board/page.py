@@ -49,12 +49,14 @@ def board_page(board: Board) -> str:
     body += footer(board.notes, any(row.get("leaky", False) for row in board.rows), missing)
     body.append(data_block("board-data", _for_script(board, by_task)))
     here = files("pading.evaluate.board")
-    style, script = ((here / name).read_text(encoding="utf-8") for name in ("board.css", "board.js"))
+    style, tables_script, script = (
+        (here / name).read_text(encoding="utf-8") for name in ("board.css", "tables.js", "board.js")
+    )
     colours = (
         f":root {{ {variables(dark=False)} }}\n"
         f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {variables(dark=True)} }} }}\n"
     )
-    return document(TITLE, body, colours + style, script)
+    return document(TITLE, body, colours + style, f"{tables_script}\n{script}")
 
 
 def _lead(board: Board) -> str:

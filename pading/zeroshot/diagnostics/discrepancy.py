@@ -44,8 +44,8 @@ def class_discrepancies(
     """
     found = {}
     for index in wanted:
-        ours = _drawn(synthetic.embeddings[synthetic.labels == index], seed, "synthetic", index)
-        theirs = _drawn(real.embeddings[real.labels == index], seed, "real", index)
+        ours = drawn_rows(synthetic.embeddings[synthetic.labels == index], seed, "synthetic", index)
+        theirs = drawn_rows(real.embeddings[real.labels == index], seed, "real", index)
         if min(len(ours), len(theirs)) < FEWEST_ROWS:
             continue
         floor, spread = halves_discrepancy(theirs, bandwidths, seed), float(theirs.var(dim=0).sum())
@@ -68,6 +68,7 @@ def halves_discrepancy(rows: Float[Tensor, "M D"], bandwidths: tuple[float, ...]
     return float(mmd(first, second, bandwidths, "unbiased").square().mean().sqrt())
 
 
-def _drawn(rows: Float[Tensor, "N D"], seed: int, side: str, index: int) -> Float[Tensor, "n D"]:
+def drawn_rows(rows: Float[Tensor, "N D"], seed: int, side: str, index: int) -> Float[Tensor, "n D"]:
+    """Return at most 256 rows of a class, which depend on seed, side and class alone; all of them if they are fewer."""
     order = torch.randperm(len(rows), generator=generator_for(seed, "compared rows", side, index))
     return rows[order[:MOST_ROWS].to(rows.device)]

@@ -3,7 +3,7 @@ import torch
 
 from pading.config import from_plain, override, to_plain
 from pading.zeroshot.accuracy import query_accuracy
-from pading.zeroshot.features import split_by_image
+from pading.zeroshot.fit_inputs import FitTensors
 from pading.zeroshot.generator import PrimitiveGenerator
 from pading.zeroshot.methods import (
     GENERATIVE,
@@ -16,7 +16,7 @@ from pading.zeroshot.methods import (
     fit_method,
 )
 from pading.zeroshot.profiles import PAPER_DEVIATIONS, best, paper, profile_config, released, with_steps
-from pading.zeroshot.pseudo_unseen import hold_out_classes, pseudo_unseen_score
+from pading.zeroshot.pseudo_unseen import hold_out_classes, pseudo_unseen_problem
 from pading.zeroshot.released.fit import ReleasedConfig
 from pading.zeroshot.released.generator import ReleasedGenerator
 from tests.references.zeroshot_world import WIDTH, world_of_combinations
@@ -141,19 +141,14 @@ def test_a_fit_keeps_the_seen_classes(profile):
 
 def test_released_head_rows_that_were_trained_do_not_reach_a_score_on_pseudo_unseen_classes():
     world = world_of_combinations()
-    fitted_on, scored_on = split_by_image(world.train, 0.3, seed=0)
     pseudo = hold_out_classes(world.classes, 0.3, seed=0)
     held_out = [world.classes.index(pseudo.coco_ids[index]) for index in pseudo.unseen]
     spoiled = type(world.old_head)(world.old_head.weight, world.old_head.bias)
     with torch.no_grad():
         spoiled.weight[held_out] = 99.0
-    scores = [
-        list(
-            pseudo_unseen_score(
-                "pading", small("released", 5), fitted_on, scored_on, world.text, world.classes, pseudo, head, 0
-            )
-        )
-        for head in (world.old_head, spoiled)
-    ]
+    scores = []
+    for head in (world.old_head, spoiled):
+        problem = pseudo_unseen_problem(FitTensors(world.train, world.text, head), world.classes, pseudo, 0.3, seed=0)
+        fitted = finish(fit_method("pading", small("released", 5), *problem.inputs[:2], pseudo, problem.inputs.head, 0))
+        scores.append(query_accuracy(fitted.classifier, problem.rows, pseudo))
     assert scores[0] == scores[1]
-    assert len(scores[0]) == 1
