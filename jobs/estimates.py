@@ -134,7 +134,8 @@ def _encoding_regions(run: Run) -> Estimate:
 
 def _sweeping(run: Run) -> Estimate:
     sweep = run.config.sweep
-    seconds = sweep.trials * sweep.holdouts * run.costs["fits"]["trial_s"] * _step_share(run)
+    num_fits = sweep.trials * sweep.holdouts + 2 * sweep.confirm
+    seconds = num_fits * run.costs["fits"]["trial_s"] * _step_share(run)
     return Estimate(seconds / min(sweep.concurrent, run.cpus), 1e6)
 
 

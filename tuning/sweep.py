@@ -14,6 +14,7 @@ from typing import Any, Literal
 import ray
 import torch
 from ray import tune
+from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from tuning.confirm import Fresh, Verdict, fresh_scores, verdict
@@ -26,7 +27,7 @@ from tuning.trial import Objective, TrialInputs, metric_of, run_trial
 Schedule = Literal["asha", "fifo"]
 REDUCTION = 3  # of the trials that come to a hold-out, the best third goes on to the next
 JOURNAL, TUNE = "trials.jsonl", "tune"
-NO_LOGGERS = "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"
+QUIET = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +86,14 @@ def sweep(inputs: TrialInputs, plan: SweepPlan, folder: Path, on_end: Callable[[
                 trial_dirname_creator=lambda trial: f"trial-{trial.config[NUMBER]}",
             ),
             # Tune keeps its own memory of a sweep here, which nobody reads: the journal is ours.
-            run_config=tune.RunConfig(name=f"from-{len(journal.records)}", storage_path=str(folder / TUNE), verbose=0),
+            run_config=tune.RunConfig(
+                name=f"from-{len(journal.records)}",
+                storage_path=str(folder / TUNE),
+                callbacks=[JsonLoggerCallback()],  # what Tune reads at the end
+                verbose=0,
+            ),
         )
-        with _without_loggers():
+        with _quietly():
             tuner.fit()
         if searcher.broken is not None:
             raise searcher.broken
@@ -139,17 +145,18 @@ def confirm(
 
 
 @contextlib.contextmanager
-def _without_loggers() -> Iterator[None]:
-    """Keep Tune from writing each report as CSV, JSON and TensorBoard events too; it takes that by the environment."""
-    before = os.environ.get(NO_LOGGERS)
-    os.environ[NO_LOGGERS] = "1"
+def _quietly() -> Iterator[None]:
+    """Keep Tune from printing tables, and reports from being written thrice; it takes both by the environment."""
+    before = {name: os.environ.get(name) for name in QUIET}
+    os.environ.update(QUIET)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[NO_LOGGERS]
-        else:
-            os.environ[NO_LOGGERS] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _scheduler(plan: SweepPlan, records: Sequence[TrialRecord]) -> TrialScheduler:
