@@ -3,8 +3,8 @@
 Both sides score the same images by the same code. One reads what the network said from the cache, for a number of rows
 together; the other decodes the photos of the shards and runs the segmenter for one row, upsamples its masks and scores
 it. Asked with several numbers of rows: what an image costs once is shared by all of them, so that the ratio grows with
-their number up to that of the marginal cost of one row more. On the demo, whose network is tiny, scoring is a large part
-of both sides; the larger the network, the larger the ratio.
+their number up to that of the marginal cost of one row more. On the demo, whose network is tiny, scoring is a large
+part of both sides; the larger the network, the larger the ratio.
 """
 
 import argparse

@@ -50,7 +50,7 @@ def count_panoptic_rows(
     scores = names.scores[torch.from_numpy(rows)]
     parts = [slice(start, start + HEATS_TOGETHER) for start in range(0, len(rows), HEATS_TOGETHER)]
     pairs = np.concatenate([_kept_pairs(scores[part], members[part], groups, truth, config) for part in parts])
-    survives: np.ndarray = pairs.any(axis=2)  # (N, Q)
+    survives = np.logical_or.reduce(pairs, axis=2)  # (N, Q)
     named = np.where(survives[heat], names.labels, -1)  # (P, R, Q)
     is_new = np.ones(heat.shape, dtype=bool)
     is_new[1:] = (named[1:] != named[:-1]).any(axis=2) | (heat[1:] != heat[:-1])
@@ -116,7 +116,7 @@ def _kept_pairs(
     weights = torch.where(is_member, scores[:, columns].to(groups.masks.dtype), -1.0)  # no pixel goes to another query
     masks = groups.masks[columns]
     by_group, is_sure = _of_groups(weights, groups.low[columns], groups.high[columns], config.mask_threshold)
-    has_candidate: np.ndarray = members.any(axis=1)
+    has_candidate = np.logical_or.reduce(members, axis=1)
     is_open = ~(is_sure | ~has_candidate[:, None]).all(axis=0)
     loose = groups.loose(is_open)
     by_pixel = _of_pixels(weights, is_member, masks[:, torch.from_numpy(loose)], config.mask_threshold)

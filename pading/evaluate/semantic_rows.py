@@ -49,7 +49,7 @@ def _without_penalty(
 ) -> Float64[np.ndarray, "2 R K"]:
     """Return each class's pixels, and how many of them are right; what bounds decide is not looked at."""
     by_group, is_sure = _of_groups(weights, groups)
-    is_open: np.ndarray = ~is_sure.all(axis=0)
+    is_open = ~np.logical_and.reduce(is_sure, axis=0)
     loose = groups.loose(is_open)
     by_pixel = [first_largest(scores, dim=1) for scores in _scores(weights, groups.masks[:, torch.from_numpy(loose)])]
     counted = items(truth, is_open, loose)

@@ -154,6 +154,8 @@ def test_foreign_qualities_weights_classes_and_classifiers_are_refused():
         scores.quality("miou", np.ones((1, 3)))
     with pytest.raises(ValueError, match="row returned"):
         score_images(IMAGES, [by(lambda embeddings: embeddings)], CLASSES, Asked(tasks=("panoptic",)))
+    with pytest.raises(ValueError, match="negative probabilities"):
+        score_images(IMAGES, [by(lambda embeddings: -embeddings[:, :6].abs())], CLASSES, Asked(tasks=("panoptic",)))
     few = ClassTable(name="one", names=("dog",), coco_ids=(1,), is_thing=(True,), is_seen=(True,))
     with pytest.raises(ValueError, match="beyond the 1 of table"):
         score_images(IMAGES, [random_classifier(0)], few, Asked(tasks=("panoptic",)))
