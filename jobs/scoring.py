@@ -26,8 +26,9 @@ from pading.config import to_plain
 from pading.data.shards.rows import read_rows
 from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.predictions import num_groups
-from pading.evaluate.row_scores import Asked, RowScores, score_rows
+from pading.evaluate.row_scores import Asked, RowScores
 from pading.evaluate.score_files import SCHEMA_VERSION, read_scores, write_scores
+from pading.evaluate.scoring_pass import score_images
 from pading.splits.split import Task
 
 GROUPS_PER_PART = 4  # row groups that one task scores: small enough to spread, large enough to load classifiers for
@@ -102,9 +103,7 @@ def score_part(
     """Score some images by all rows; the work on an image is shared by all."""
     torch.set_num_threads(1)
     scorers = [scorer_of(row, inputs) for row in rows]
-    images = inputs.predictions(predictions, groups)
-    scores = [score_rows(image, scorers, inputs.classes, asked) for image in images]
-    write_scores(part, [RowScores.concatenate(column) for column in zip(*scores, strict=True)])
+    write_scores(part, score_images(inputs.predictions(predictions, groups), scorers, inputs.classes, asked))
 
 
 @ray.remote(num_cpus=1)

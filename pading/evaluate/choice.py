@@ -33,11 +33,12 @@ def choose(scores: Float[Tensor, "K N"], is_seen: Sequence[bool]) -> Choice:
     return Choice(seen=seen, unseen=unseen, lead=best_seen - best_unseen)
 
 
-def first_largest(values: Float[Tensor, "R N"]) -> Int64[Tensor, "N"]:
-    """Return the row of each column's largest value, the first among equals; an order faster than argmax over rows."""
-    num_rows = len(values)
-    countdown = torch.arange(num_rows, 0, -1, dtype=torch.uint8 if num_rows < 256 else torch.int32)[:, None]
-    return num_rows - ((values >= values.amax(dim=0)) * countdown).amax(dim=0).long()
+def first_largest(values: Float[Tensor, "..."], dim: int = 0) -> Int64[Tensor, "..."]:
+    """Return where along a dimension the largest value is, the first among equals; faster than argmax over rows."""
+    num_rows = values.shape[dim]
+    countdown = torch.arange(num_rows, 0, -1, dtype=torch.uint8 if num_rows < 256 else torch.int32)
+    countdown = countdown.view(-1, *[1] * (values.ndim - dim - 1))
+    return num_rows - ((values >= values.amax(dim=dim, keepdim=True)) * countdown).amax(dim=dim).long()
 
 
 def _best_of(scores: Float[Tensor, "K N"], group: Sequence[int]) -> tuple[Int64[Tensor, "N"], Float[Tensor, "N"]]:

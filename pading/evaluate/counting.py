@@ -1,12 +1,11 @@
-"""One row's outputs on one image, counted against the truth; what all rows share of an image is worked out once.
+"""What all rows share of an image, worked out once; and one row's outputs on it, counted against the truth.
 
-Axes: Q queries, K classes, S candidates, M true segments.
+Axes: Q queries, K classes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,19 +14,16 @@ from pading.evaluate import boxes, instance, mask_recall, panoptic, semantic
 from pading.evaluate.inference import (
     InferenceConfig,
     UpsampledMasks,
-    candidates,
     instances,
-    merged_segments,
-    owner_map,
-    query_choice,
+    panoptic_map,
     semantic_map,
     upsampled_masks,
 )
 from pading.evaluate.instance import IOU_THRESHOLDS, InstanceTally
 from pading.evaluate.mask_recall import MaskRecallTally
 from pading.evaluate.overlap import Overlap, overlap
-from pading.evaluate.pairs import count_pairs
 from pading.evaluate.panoptic import PanopticTally
+from pading.evaluate.pixel_groups import GroupedTruth, grouped_truth
 from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.semantic import SemanticTally
 
@@ -39,6 +35,12 @@ class PreparedImage:
     image: ImagePrediction
     masks: UpsampledMasks
     overlaps: tuple[Overlap, Overlap]
+
+    @cached_property
+    def truth(self) -> GroupedTruth:
+        """The truth in the order of the groups of pixels; there is none where instances overlap."""
+        segment_classes = [segment.class_index for segment in self.image.segments]
+        return grouped_truth(self.masks.groups, self.image.label_map, segment_classes)
 
     def mask_recall(self, num_classes: int) -> MaskRecallTally:
         """Return how many true segments some query covers."""
@@ -76,36 +78,11 @@ def require_known_classes(image: ImagePrediction, classes: ClassTable) -> None:
 
 
 def count_panoptic(
-    prepared: PreparedImage,
-    probabilities: Float[Tensor, "Q K1"],
-    classes: ClassTable,
-    config: InferenceConfig,
-    penalties: Sequence[float],
-) -> list[PanopticTally]:
-    """Return the tally of the panoptic map under each seen penalty, that of `config` left aside.
-
-    Pixels are compared with the truth once for each set of candidates, mostly one; penalties that give the same names
-    share the rest, too.
-    """
-    truth = prepared.image
-    choice = query_choice(probabilities, classes)
-    pixels: dict[bytes, np.ndarray] = {}
-    tallies: dict[bytes, PanopticTally] = {}
-    counted = []
-    for penalty in penalties:
-        labels = choice.labels(penalty)
-        if (names := labels.numpy().tobytes()) not in tallies:
-            found = candidates(probabilities, labels, classes, config)
-            if (members := found.queries.numpy().tobytes()) not in pixels:
-                owners = owner_map(found, prepared.masks, config)
-                pixels[members] = count_pairs(owners, truth.label_map, len(found.queries) + 1, len(truth.segments) + 1)
-            pairs = pixels[members]
-            segments, segment_classes = merged_segments(found, pairs.sum(axis=1), classes)
-            merged = np.zeros((len(segment_classes) + 1, pairs.shape[1]), dtype=np.int64)
-            np.add.at(merged, segments, pairs)
-            tallies[names] = panoptic.count_table(merged, segment_classes, truth.segments, classes.num_classes)
-        counted.append(tallies[names])
-    return counted
+    prepared: PreparedImage, probabilities: Float[Tensor, "Q K1"], classes: ClassTable, config: InferenceConfig
+) -> PanopticTally:
+    """Return the tally of the panoptic map."""
+    truth, found = prepared.image, panoptic_map(probabilities, prepared.masks, classes, config)
+    return panoptic.count_image(found.label_map, found.classes, truth.label_map, truth.segments, classes.num_classes)
 
 
 def count_semantic(

@@ -3,7 +3,7 @@
 Chao et al., An empirical study and analysis of generalized zero-shot learning (ECCV 2016) measure a generalised
 zero-shot classifier by this area: it does not depend on how a bias towards seen classes was set. Instances have no
 such curve: average precision ranks within a class, and a penalty leaves these ranks as they are.
-Axes: G penalties, K classes, N pixels.
+Axes: G penalties, K classes.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,8 @@ from functools import reduce
 from operator import add
 
 import numpy as np
-from jaxtyping import Float64, Int, Int64
+from jaxtyping import Float64
 
-from pading.data.sample import Segment
-from pading.evaluate.choice import Choice
 from pading.evaluate.panoptic import PanopticTally
 from pading.splits.split import Task
 
@@ -73,47 +71,6 @@ def with_ends(penalties: Sequence[float]) -> tuple[float, ...]:
     return (-END, *sorted(penalties), END)
 
 
-def panoptic_curve(tallies: Sequence[PanopticTally]) -> CurveTally:
-    """Return one image's tallies, one a penalty, as a curve."""
-    counts = [
-        (*tally.iou_parts, tally.true_positives, tally.false_positives, tally.false_negatives) for tally in tallies
-    ]
-    return CurveTally(task="panoptic", counts=np.array(counts, dtype=np.float64).swapaxes(0, 1))
-
-
-def semantic_curve(
-    choice: Choice,
-    label_map: Int[np.ndarray, "H W"],
-    segments: Sequence[Segment],
-    penalties: Sequence[float],
-    num_classes: int,
-) -> CurveTally:
-    """Return what `semantic.count_image` would count of one image's map under each of some ascending penalties.
-
-    A pixel is of its seen candidate under the penalties below its lead, and of its unseen one from there on. So pixels
-    are counted once, by how many penalties that is, and the rest is sums over these numbers.
-    """
-    truth_of = np.array([num_classes, *(segment.class_index for segment in segments)], dtype=np.int64)
-    truth = truth_of[label_map].ravel()
-    is_valid = label_map.ravel() > 0
-    truth = truth[is_valid]
-    seen, unseen, lead = (part.numpy()[is_valid] for part in (choice.seen, choice.unseen, choice.lead))
-    scale = np.array(penalties, dtype=lead.dtype)
-    num_seen = np.searchsorted(scale, lead, side="left")
-    is_tied = (num_seen < len(scale)) & (seen < unseen)
-    is_tied[is_tied] = scale[num_seen[is_tied]] == lead[is_tied]
-    num_seen += is_tied  # among equals, the first class wins
-    by_seen, by_unseen = (
-        _area_and_correct(labels, truth, num_seen, len(scale), num_classes) for labels in (seen, unseen)
-    )
-    # (2, G, K): under penalty g, pixels with more than g penalties below their lead are seen, the others unseen.
-    area, correct = (
-        by_seen.sum(axis=1, keepdims=True) - by_seen.cumsum(axis=1)[:, :-1] + by_unseen.cumsum(axis=1)[:, :-1]
-    )
-    union = area + np.bincount(truth, minlength=num_classes) - correct
-    return CurveTally(task="semantic", counts=np.stack([correct, union]).astype(np.float64))
-
-
 def area_under(seen: Float64[np.ndarray, "G"], unseen: Float64[np.ndarray, "G"]) -> float:
     """Return the area under a curve of percentages in percent of the unit square, by trapezoids; NaN if one is NaN.
 
@@ -122,17 +79,3 @@ def area_under(seen: Float64[np.ndarray, "G"], unseen: Float64[np.ndarray, "G"])
     """
     width = seen[:-1] - seen[1:]
     return float((width * (unseen[:-1] + unseen[1:])).sum() / 2 / 100)
-
-
-def _area_and_correct(
-    labels: Int64[np.ndarray, "N"],
-    truth: Int64[np.ndarray, "N"],
-    num_seen: Int64[np.ndarray, "N"],
-    num_penalties: int,
-    num_classes: int,
-) -> Int64[np.ndarray, "2 G1 K"]:
-    """Return how many pixels have a label, and how many of them rightly, by their number of penalties."""
-    shape = (num_penalties + 1, num_classes)
-    code = num_seen * num_classes + labels
-    chosen = (code, code[labels == truth])
-    return np.stack([np.bincount(codes, minlength=shape[0] * shape[1]).reshape(shape) for codes in chosen])

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from pading.classes import ClassTable
-from pading.evaluate.per_image import QUALITIES, ImageScores, score_image
+from pading.evaluate.per_image import QUALITIES, ImageScores
 from pading.evaluate.predictions import ImagePrediction
 from pading.evaluate.report import group_mean, harmonic_mean
+from pading.evaluate.row_scores import Asked
 from pading.evaluate.scorer import Scorer
+from pading.evaluate.scoring_pass import score_images
 from pading.splits.split import Task
 
 WEIGHTS = (0.0, 1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1.0)
@@ -42,11 +44,8 @@ def score_grid(
     Raises:
         ValueError: if there is no image.
     """
-    columns = zip(*(score_image(image, scorers, classes, task) for image in images), strict=True)
-    scores = [ImageScores.concatenate(column) for column in columns]
-    if not scores:
-        raise ValueError("there is no image to score a grid on; were any predictions cached?")
-    return [_point(pair, each, classes) for pair, each in zip(constants, scores, strict=True)]
+    scores = score_images(images, scorers, classes, Asked(tasks=(task,)))
+    return [_point(pair, each.generalised[task], classes) for pair, each in zip(constants, scores, strict=True)]
 
 
 def mean_points(grids: Sequence[Sequence[GridPoint]]) -> list[GridPoint]:

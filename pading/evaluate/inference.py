@@ -7,15 +7,17 @@ probabilities. Axes: Q queries, K classes, h w mask pixels at the network's stri
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 from torch import Tensor
 from torch.nn import functional
 
 from pading.classes import ClassTable
 from pading.evaluate.choice import Choice, choose, first_largest
+from pading.evaluate.pixel_groups import PixelGroups, group_pixels
 from pading.evaluate.predictions import ImagePrediction
 
 PIXELS_PER_CHUNK = 16384  # the class scores of one chunk stay in the processor's cache
@@ -54,6 +56,11 @@ class UpsampledMasks:
     is_positive: Bool[Tensor, "Q H W"]  # logit > 0: the mask as an instance
     mean_probability: Float32[Tensor, "Q"]  # over the pixels where is_positive; 0 for an empty mask
 
+    @cached_property
+    def groups(self) -> PixelGroups:
+        """The groups of pixels by which many rows are scored, found when they are first asked for."""
+        return group_pixels(self.probabilities)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Candidates:
@@ -76,9 +83,9 @@ class PanopticMap:
 class Instances:
     """Scored instances: each is the mask of a query under one class; a query may serve several."""
 
-    queries: Int64[np.ndarray, "N"]
-    classes: Int64[np.ndarray, "N"]
-    scores: Float[np.ndarray, "N"]
+    queries: Int64[np.ndarray, "*R N"]  # R: as many rows as were asked together, if any
+    classes: Int64[np.ndarray, "*R N"]
+    scores: Float[np.ndarray, "*R N"]
 
 
 def upsampled_masks(prediction: ImagePrediction) -> UpsampledMasks:
@@ -111,19 +118,19 @@ def panoptic_map(
     query keeps the pixels that it won and that lie inside its own mask, unless it won too small a share of that mask.
     Queries of one stuff class make one segment. Pixels that nobody keeps are void.
     """
-    labels = query_choice(class_probabilities, classes).labels(config.seen_penalty)
-    found = candidates(class_probabilities, labels, classes, config)
-    owners = owner_map(found, masks, config)
-    segments, segment_classes = merged_segments(found, np.bincount(owners.ravel()), classes)
+    labels = _query_choice(class_probabilities, classes).labels(config.seen_penalty)
+    found = _candidates(class_probabilities, labels, classes, config)
+    owners = _owner_map(found, masks, config)
+    segments, segment_classes = _merged_segments(found, np.bincount(owners.ravel()), classes)
     return PanopticMap(label_map=segments[owners], classes=segment_classes)
 
 
-def query_choice(class_probabilities: Float[Tensor, "Q K1"], classes: ClassTable) -> Choice:
+def _query_choice(class_probabilities: Float[Tensor, "Q K1"], classes: ClassTable) -> Choice:
     """Return the candidates for the name of every query, should it be an object."""
     return choose(class_probabilities[:, :-1].T, classes.is_seen)
 
 
-def candidates(
+def _candidates(
     class_probabilities: Float[Tensor, "Q K1"], labels: Int64[Tensor, "Q"], classes: ClassTable, config: InferenceConfig
 ) -> Candidates:
     """Return the queries that are taken for objects, by the names that `labels` give them.
@@ -141,7 +148,7 @@ def candidates(
     return Candidates(queries=queries, labels=labels[queries], scores=scores[queries])
 
 
-def owner_map(found: Candidates, masks: UpsampledMasks, config: InferenceConfig) -> Int32[np.ndarray, "H W"]:
+def _owner_map(found: Candidates, masks: UpsampledMasks, config: InferenceConfig) -> Int32[np.ndarray, "H W"]:
     """Return which candidate keeps each pixel: i + 1 for the i-th, 0 for none. Names play no part in it."""
     height, width = masks.probabilities.shape[1:]
     num_candidates = len(found.queries)
@@ -164,7 +171,7 @@ def owner_map(found: Candidates, masks: UpsampledMasks, config: InferenceConfig)
     return torch.where(is_inside, value[winner], 0).reshape(height, width).numpy()
 
 
-def merged_segments(
+def _merged_segments(
     found: Candidates, num_pixels: Int64[np.ndarray, "P"], classes: ClassTable
 ) -> tuple[Int32[np.ndarray, "S1"], Int64[np.ndarray, "N"]]:
     """Return each candidate's segment, counted from 1, and the class of each segment: stuff of one class is one.
@@ -186,13 +193,13 @@ def semantic_map(
 ) -> Int64[np.ndarray, "H W"]:
     """Return the best class of every pixel: argmax_c sum_q p_q(c) sigma(m_q) - penalty [c seen], no-object left out."""
     if config.seen_penalty != 0:
-        labels = semantic_choice(class_probabilities, masks, classes).labels(config.seen_penalty)
+        labels = _semantic_choice(class_probabilities, masks, classes).labels(config.seen_penalty)
     else:  # one candidate instead of two
         labels = torch.cat([first_largest(scores) for scores in _class_scores(class_probabilities, masks)])
     return labels.reshape(masks.probabilities.shape[1:]).numpy()
 
 
-def semantic_choice(class_probabilities: Float[Tensor, "Q K1"], masks: UpsampledMasks, classes: ClassTable) -> Choice:
+def _semantic_choice(class_probabilities: Float[Tensor, "Q K1"], masks: UpsampledMasks, classes: ClassTable) -> Choice:
     """Return the candidates of every pixel, row by row: what `semantic_map` chooses between under any penalty."""
     chunks = [choose(scores, classes.is_seen) for scores in _class_scores(class_probabilities, masks)]
     return Choice(
@@ -210,14 +217,22 @@ def instances(
     A seen penalty is taken from the probability by which pairs are chosen, and from the score of those of seen classes:
     the ranks within a class stay, but more of the pairs are of unseen classes.
     """
+    found = instance_rows(class_probabilities[None], masks, classes, config)
+    return Instances(queries=found.queries[0], classes=found.classes[0], scores=found.scores[0])
+
+
+def instance_rows(
+    class_probabilities: Float[Tensor, "R Q K1"], masks: UpsampledMasks, classes: ClassTable, config: InferenceConfig
+) -> Instances:
+    """Return what `instances` finds for each of several rows."""
     things = np.flatnonzero(classes.is_thing)
     penalty = np.where(np.asarray(classes.is_seen)[things], config.seen_penalty, 0.0)
-    probabilities = class_probabilities.double().numpy()[:, things]  # (Q, things)
-    best = np.argsort(-(probabilities - penalty).ravel(), kind="stable")[: config.max_instances]
+    probabilities = class_probabilities.numpy()[:, :, things].astype(np.float64)  # (R, Q, things)
+    best = _first_smallest((penalty - probabilities).reshape(len(probabilities), -1), config.max_instances)
     queries, columns = best // max(len(things), 1), best % max(len(things), 1)
     mean_probability = masks.mean_probability.double().numpy()[queries]
-    scores = probabilities[queries, columns] * mean_probability - penalty[columns]
-    return Instances(queries=queries, classes=things[columns], scores=scores)
+    chosen = np.take_along_axis(probabilities.reshape(len(probabilities), -1), best, axis=1)
+    return Instances(queries=queries, classes=things[columns], scores=chosen * mean_probability - penalty[columns])
 
 
 def ground_truth_map(prediction: ImagePrediction, classes: ClassTable) -> PanopticMap:
@@ -236,6 +251,18 @@ def ground_truth_map(prediction: ImagePrediction, classes: ClassTable) -> Panopt
     for layer in prediction.label_maps:  # of overlapping instances, the one of the last layer is on top
         np.copyto(flat, layer, where=layer > 0)
     return PanopticMap(label_map=flat, classes=indices)
+
+
+def _first_smallest(values: Float64[np.ndarray, "R N"], number: int) -> Int64[np.ndarray, "R n"]:
+    """Return where each row's smallest values are, in order, the first among equals first; most are never sorted."""
+    if values.shape[1] <= number:
+        return np.argsort(values, axis=1, kind="stable")
+    last = np.partition(values, number - 1, axis=1)[:, number - 1 : number]
+    is_less, is_last = values < last, values == last
+    is_last &= np.cumsum(is_last, axis=1) <= number - is_less.sum(axis=1, keepdims=True)
+    chosen = np.nonzero(is_less | is_last)[1].reshape(len(values), number)
+    order = np.argsort(np.take_along_axis(values, chosen, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(chosen, order, axis=1)
 
 
 def _class_scores(class_probabilities: Float[Tensor, "Q K1"], masks: UpsampledMasks) -> Iterator[Float[Tensor, "K n"]]:

@@ -107,38 +107,66 @@ def count_image(
     among equals); failing that, one that lies in a crowd of its class to that degree is ignored. At most 100
     detections per class. `overlaps` are of the same queries and segments, each measured in its way.
     """
-    order = np.argsort(-detections.scores, kind="stable")
-    order = order[_rank_within(detections.classes[order]) < MAX_DETECTIONS]
-    classes, queries = detections.classes[order], detections.queries[order]
-    truth = overlaps[0]
-    is_instance = np.asarray(is_thing)[truth.classes]
-    may_match = (classes[:, None] == truth.classes) & is_instance  # (N, M)
-    thresholds = np.minimum(iou_thresholds, 1 - 1e-10)
-    iou = np.stack([overlap.iou[queries] for overlap in overlaps], axis=1)  # (N, ways, M)
-    is_close = (iou[:, :, None] >= thresholds[:, None]) & may_match[:, None, None]
-    is_close = is_close.reshape(len(order), len(overlaps) * len(thresholds), len(truth.classes))  # (N, J, M)
-    lies_in_crowd = is_close[:, :, truth.is_crowd].any(axis=2)
-    is_close[:, :, truth.is_crowd] = False
+    rows = Instances(queries=detections.queries[None], classes=detections.classes[None], scores=detections.scores[None])
+    (tally,) = count_rows(image_id, rows, overlaps, is_thing, iou_thresholds)
+    return tally
 
-    num_judgements = is_close.shape[1]
-    is_matched = np.zeros((len(order), num_judgements), dtype=bool)
-    is_free = np.ones(is_close.shape[1:], dtype=bool)
-    # Greedy, hence in order; only the few detections that reach some instance of their class enter the loop.
-    for detection in np.flatnonzero(is_close.any(axis=(1, 2))):
-        is_candidate = is_close[detection] & is_free  # (J, M)
-        own = np.repeat(iou[detection], len(thresholds), axis=0)
-        taken = own.shape[1] - 1 - np.argmax(np.where(is_candidate, own, -1.0)[:, ::-1], axis=1)
-        matched = np.flatnonzero(is_candidate.any(axis=1))
-        is_free[matched, taken[matched]] = False
-        is_matched[detection, matched] = True
-    return InstanceTally(
-        image_ids=np.full(len(order), image_id, dtype=np.int64),
-        classes=classes,
-        scores=detections.scores[order].astype(np.float64),
-        is_matched=is_matched,
-        is_ignored=lies_in_crowd & ~is_matched,
-        num_true=np.bincount(truth.classes[is_instance & ~truth.is_crowd], minlength=len(is_thing)),
+
+def count_rows(
+    image_id: int,
+    detections: Instances,
+    overlaps: Sequence[Overlap],
+    is_thing: Sequence[bool],
+    iou_thresholds: Sequence[float] = (0.5,),
+) -> list[InstanceTally]:
+    """Match the detections of each of several rows on one image, as `count_image` does."""
+    truth = overlaps[0]
+    is_instance = np.asarray(is_thing, dtype=bool)[truth.classes]
+    thresholds = np.tile(np.minimum(iou_thresholds, 1 - 1e-10), len(overlaps))  # (J,)
+    iou = np.repeat(np.stack([overlap.iou for overlap in overlaps], axis=1), len(iou_thresholds), axis=1)  # (Q, J, M)
+    is_close = (iou >= thresholds[:, None]) & is_instance
+    reaches = np.zeros((len(iou), len(is_thing)), dtype=bool)  # (Q, K): some truth of the class is close
+    queries, segments = np.nonzero(is_close.any(axis=1))
+    reaches[queries, truth.classes[segments]] = True
+
+    order = np.argsort(-detections.scores, axis=1, kind="stable")
+    classes, queries, scores = (
+        np.take_along_axis(values, order, axis=1)
+        for values in (detections.classes, detections.queries, detections.scores)
     )
+    group = np.arange(len(order))[:, None] * len(is_thing) + classes  # of one row and class
+    is_kept = (_rank_within(group.ravel()) < MAX_DETECTIONS).reshape(order.shape)
+    is_matched = np.zeros((*order.shape, len(thresholds)), dtype=bool)
+    is_ignored = np.zeros_like(is_matched)
+    is_free = np.broadcast_to(~truth.is_crowd, (len(order), *is_close.shape[1:])).copy()  # (R, J, M)
+    # Greedy, hence in order; only the few detections that reach some instance of their class are looked at, and those
+    # of different rows and classes, which cannot be in each other's way, together.
+    rows, places = np.nonzero(is_kept & reaches[queries, classes])
+    turn = _rank_within(group[rows, places])
+    for now in range(turn.max(initial=-1) + 1):
+        row, place = rows[turn == now], places[turn == now]
+        query = queries[row, place]
+        may_match = is_close[query] & (classes[row, place][:, None] == truth.classes)[:, None]  # (D, J, M)
+        is_candidate = may_match & is_free[row]
+        taken = is_candidate.shape[2] - 1 - np.argmax(np.where(is_candidate, iou[query], -1.0)[..., ::-1], axis=2)
+        which, judgement = np.nonzero(is_candidate.any(axis=2))
+        is_free[row[which], judgement, taken[which, judgement]] = False
+        is_matched[row[which], place[which], judgement] = True
+        is_ignored[row, place] = (may_match & truth.is_crowd).any(axis=2) & ~is_matched[row, place]
+    num_true = np.bincount(truth.classes[is_instance & ~truth.is_crowd], minlength=len(is_thing))
+    image_ids = np.full(order.shape[1], image_id, dtype=np.int64)
+    scores = scores.astype(np.float64)
+    return [
+        InstanceTally(
+            image_ids=image_ids[kept],
+            classes=classes[row][kept],
+            scores=scores[row][kept],
+            is_matched=is_matched[row][kept],
+            is_ignored=is_ignored[row][kept],
+            num_true=num_true,
+        )
+        for row, kept in enumerate(is_kept)
+    ]
 
 
 def _rank_within(groups: Int64[np.ndarray, "N"]) -> Int64[np.ndarray, "N"]:

@@ -99,34 +99,66 @@ def count_table(
     Raises:
         ValueError: if a predicted segment has no pixel.
     """
-    num_predicted = len(predicted_classes)
-    predicted_area, true_area = counts[1:].sum(axis=1), counts[:, 1:].sum(axis=0)
-    if num_predicted and predicted_area.min() == 0:
-        raise ValueError(f"predicted segments {np.flatnonzero(predicted_area == 0) + 1} have no pixel; leave them out")
+    area = counts[1:].sum(axis=1)
+    if len(area) and area.min() == 0:
+        raise ValueError(f"predicted segments {np.flatnonzero(area == 0) + 1} have no pixel; leave them out")
+    tally = count_tables(counts[None, 1:], predicted_classes[None], counts.sum(axis=0), segments, num_classes)
+    return PanopticTally(
+        iou_parts=tally.iou_parts[:, 0],
+        true_positives=tally.true_positives[0],
+        false_positives=tally.false_positives[0],
+        false_negatives=tally.false_negatives[0],
+    )
 
+
+def count_tables(
+    counts: Int64[np.ndarray, "B S M1"],
+    predicted_classes: Int64[np.ndarray, "B S"],
+    area: Int64[np.ndarray, "M1"],
+    segments: Sequence[Segment],
+    num_classes: int,
+) -> PanopticTally:
+    """Count many maps of one image as `count_image` does, from the pixels that each segment has of each true label.
+
+    Void comes first among the labels, `area` is theirs; a place without segment has class -1 and no pixel.
+    """
     true_classes = np.array([segment.class_index for segment in segments], dtype=np.int64)
     is_crowd = np.array([segment.is_crowd for segment in segments], dtype=bool)
-    void, overlap = counts[1:, 0], counts[1:, 1:]  # (S,), (S, M)
-    union = predicted_area[:, None] + true_area - overlap - void[:, None]
-    may_match = (predicted_classes[:, None] == true_classes) & ~is_crowd
-    # Integer form of overlap / union > 0.5; at most one match per row and per column.
-    predicted_matched, true_matched = np.nonzero(may_match & (2 * overlap > union))
-    matched_classes = predicted_classes[predicted_matched]
-    ious = overlap[predicted_matched, true_matched] / union[predicted_matched, true_matched]
+    predicted_area = counts.sum(axis=2)
+    void, overlap = counts[..., 0], counts[..., 1:]  # (B, S), (B, S, M)
+    may_match = (predicted_classes[..., None] == true_classes) & ~is_crowd
+    table, predicted, true = np.nonzero(may_match & (overlap > 0))
+    shared = overlap[table, predicted, true]
+    union = predicted_area[table, predicted] + area[1:][true] - shared - void[table, predicted]
+    # Integer form of shared / union > 0.5; at most one match per row and per column.
+    is_match = 2 * shared > union
+    table, predicted, true = table[is_match], predicted[is_match], true[is_match]
+    ious = shared[is_match] / union[is_match]
 
-    is_missed = ~is_crowd
-    is_missed[true_matched] = False
-    crowd_column = np.zeros(num_classes, dtype=np.int64)
-    crowd_column[true_classes[is_crowd]] = np.flatnonzero(is_crowd) + 1  # a later crowd overwrites an earlier one
-    crowd_columns = crowd_column[predicted_classes]
-    crowd = np.where(crowd_columns > 0, counts[np.arange(1, num_predicted + 1), crowd_columns], 0)
-    is_false = 2 * (void + crowd) <= predicted_area
-    is_false[predicted_matched] = False
+    is_missed = np.tile(~is_crowd, (len(counts), 1))
+    is_missed[table, true] = False
+    excused = void
+    if is_crowd.any():
+        crowd_column = np.zeros(num_classes + 1, dtype=np.int64)  # class -1 reads the last
+        crowd_column[true_classes[is_crowd]] = np.flatnonzero(is_crowd) + 1  # a later crowd overwrites an earlier one
+        columns = crowd_column[predicted_classes]
+        crowd = np.take_along_axis(counts, columns[..., None], axis=2)[..., 0]
+        excused = void + np.where(columns > 0, crowd, 0)
+    is_false = (predicted_classes >= 0) & (2 * excused <= predicted_area)
+    is_false[table, predicted] = False
     high = np.floor(ious * HIGH_UNIT) / HIGH_UNIT
-    parts = [np.bincount(matched_classes, weights=part, minlength=num_classes) for part in (high, ious - high)]
+    false_table, false_place = np.nonzero(is_false)
+    missed_table, missed = np.nonzero(is_missed)
+    shape = (len(counts), num_classes)
+
+    def by_class(tables: np.ndarray, its_classes: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        code = tables * num_classes + its_classes
+        return np.bincount(code, weights=weights, minlength=shape[0] * shape[1]).reshape(shape)
+
+    matched = true_classes[true]
     return PanopticTally(
-        iou_parts=np.stack(parts).astype(np.float64),
-        true_positives=np.bincount(matched_classes, minlength=num_classes),
-        false_positives=np.bincount(predicted_classes[is_false], minlength=num_classes),
-        false_negatives=np.bincount(true_classes[is_missed], minlength=num_classes),
+        iou_parts=np.stack([by_class(table, matched, part).astype(np.float64) for part in (high, ious - high)]),
+        true_positives=by_class(table, matched),
+        false_positives=by_class(false_table, predicted_classes[false_table, false_place]),
+        false_negatives=by_class(missed_table, true_classes[missed]),
     )

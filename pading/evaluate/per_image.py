@@ -6,21 +6,13 @@ Every quality that a task is judged by is a function of sums over images; with a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
-from torch import Tensor
+from jaxtyping import Float64, Int64
 
-from pading.classes import ClassTable
-from pading.evaluate.counting import PreparedImage, count_instances, count_panoptic, count_semantic, prepare
-from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.instance import INSTANCE_QUALITIES, InstanceTally
-from pading.evaluate.mask_recall import MaskRecallTally
-from pading.evaluate.panoptic import PanopticTally
-from pading.evaluate.predictions import ImagePrediction
-from pading.evaluate.scorer import Scorer
-from pading.evaluate.semantic import SemanticTally
-from pading.evaluate.weighted_precision import weighted_precision
+from pading.evaluate.weighted_precision import RankedDetections, ranked, weighted_precision
 from pading.splits.split import Task
 
 # The first quality is the one that a task is judged by.
@@ -109,15 +101,19 @@ class ImageScores:
         return total
 
     def _instance_quality(self, name: str, weights: Float64[np.ndarray, "R N"]) -> Float64[np.ndarray, "R K"]:
-        assert self.detections is not None
         what, judgements = INSTANCE_QUALITIES[name]
         num_true = weights @ self._dense("num_true")
         values: np.ndarray = np.zeros_like(num_true)
         for judgement in judgements:
-            precision, recall = weighted_precision(self.detections, self.image_ids, weights, num_true, judgement)
+            precision, recall = weighted_precision(self._ranked, weights, num_true, judgement)
             values += precision if what == "average_precision" else recall
         values /= len(judgements)
         return values
+
+    @cached_property
+    def _ranked(self) -> RankedDetections:
+        assert self.detections is not None
+        return ranked(self.detections, self.image_ids)
 
     def _dense(self, counted: str) -> Float64[np.ndarray, "N K"]:
         dense = np.zeros((len(self.image_ids), self.num_classes))
@@ -129,64 +125,3 @@ class ImageScores:
 def qualities_of(task: Task) -> tuple[str, ...]:
     """Return everything that a task measures of a class, what it is judged by first."""
     return tuple(INSTANCE_QUALITIES) if task == "instance" else QUALITIES[task]
-
-
-def score_image(
-    image: ImagePrediction, scorers: Sequence[Scorer], classes: ClassTable, task: Task
-) -> list[ImageScores]:
-    """Return each scorer's counts of one image, in what its task is judged by; see `report.evaluate_image`.
-
-    Raises:
-        ValueError: if a scorer returns another shape or NaN, or the image has a class that the table lacks.
-    """
-    prepared = prepare(image, classes)
-    return [
-        score_prepared(prepared, scorer.probabilities(image, classes), classes, task, scorer.inference)
-        for scorer in scorers
-    ]
-
-
-def score_prepared(
-    prepared: PreparedImage,
-    probabilities: Float[Tensor, "Q K1"],
-    classes: ClassTable,
-    task: Task,
-    config: InferenceConfig,
-) -> ImageScores:
-    """Return the counts of one image by its queries' probabilities."""
-    tally: PanopticTally | SemanticTally | InstanceTally
-    if task == "panoptic":
-        (tally,) = count_panoptic(prepared, probabilities, classes, config, [config.seen_penalty])
-    elif task == "semantic":
-        tally = count_semantic(prepared, probabilities, classes, config)
-    else:
-        tally = count_instances(prepared, probabilities, classes, config)
-    return scores_of_tally(prepared.image.image_id, tally, prepared.mask_recall(classes.num_classes))
-
-
-def scores_of_tally(
-    image_id: int, tally: PanopticTally | SemanticTally | InstanceTally, recall: MaskRecallTally
-) -> ImageScores:
-    """Return what was tallied on one image as scores."""
-    detections: InstanceTally | None = None
-    if isinstance(tally, PanopticTally):
-        task: Task = "panoptic"
-        counts = [tally.iou_sum, tally.true_positives, tally.weight]
-    elif isinstance(tally, SemanticTally):
-        task = "semantic"
-        correct = np.diagonal(tally.confusion)
-        counts = [correct, tally.confusion.sum(axis=0) + tally.confusion.sum(axis=1) - correct]
-    else:
-        task, detections = "instance", tally
-        counts = [tally.num_true]
-    columns = np.stack([recall.num_found, recall.num_true, *counts], axis=1).astype(np.float64)
-    present = np.flatnonzero(columns.any(axis=1))
-    return ImageScores(
-        task=task,
-        num_classes=len(columns),
-        image_ids=np.array([image_id], dtype=np.int64),
-        pair_image_ids=np.full(len(present), image_id, dtype=np.int64),
-        pair_classes=present.astype(np.int64),
-        counts=columns[present],
-        detections=detections,
-    )

@@ -89,7 +89,7 @@ def evaluate_image(
         probabilities, config = scorer.probabilities(image, classes), scorer.inference
         of_task: dict[Task, Any] = {}
         if "panoptic" in tasks:
-            (of_task["panoptic"],) = count_panoptic(prepared, probabilities, classes, config, [config.seen_penalty])
+            of_task["panoptic"] = count_panoptic(prepared, probabilities, classes, config)
         if "semantic" in tasks:
             of_task["semantic"] = count_semantic(prepared, probabilities, classes, config)
         if "instance" in tasks:

@@ -51,14 +51,18 @@ def report_row(
     seed: int,
 ) -> RowReport:
     """Return what is said of a row; rows of the same images, drawn by the same seed, can be compared."""
+    values = {task: _values(scores) for task, scores in row.generalised.items()}
     own = {
-        task: _task_metrics(scores, classes)
+        task: _task_metrics(scores, values[task], classes)
         | _unseen_only_metrics(row.unseen_only.get(task), unseen_classes)
         | _curve_metrics(row, task, classes)
         for task, scores in row.generalised.items()
     }
     return RowReport(
-        tasks={task: _report_task(row, task, classes, penalties, resamples, seed, own) for task in row.generalised}
+        tasks={
+            task: _report_task(row, task, classes, penalties, resamples, seed, own, values[task])
+            for task in row.generalised
+        }
     )
 
 
@@ -70,11 +74,11 @@ def _report_task(
     resamples: int,
     seed: int,
     metrics: Mapping[Task, Mapping[str, float]],
+    values: Mapping[str, Float64[np.ndarray, "K"]],
 ) -> TaskReport:
     scores, main = row.generalised[task], QUALITIES[task][0]
     judged = [other for other in JUDGED[task] if other in metrics]
-    as_they_are = np.ones((1, len(scores.image_ids)))
-    estimates = group_scores(scores.quality(main, as_they_are), classes)
+    estimates = group_scores(values[main][None], classes)
     replicates = group_scores(scores.quality(main, draw_weights(len(scores.image_ids), resamples, seed)), classes)
     sets = SeedScores(seeds=(0,), estimates=estimates, replicates=replicates[None])
     bounds = {group: interval(sets, group) for group in GROUPS}
@@ -91,21 +95,25 @@ def _report_task(
     return TaskReport(
         metrics={name: finite(value) for other in judged for name, value in metrics[other].items()},
         intervals={f"{main}/{group}": [finite(found.low), finite(found.high)] for group, found in bounds.items()},
-        values={
-            name: [finite(100 * value) for value in scores.quality(name, as_they_are)[0]] for name in qualities_of(task)
-        },
+        values={name: [finite(100 * value) for value in quality] for name, quality in values.items()},
         curve=curve,
         estimates=estimates[0],
         replicates=replicates,
     )
 
 
-def _task_metrics(scores: ImageScores, classes: ClassTable) -> dict[str, float]:
-    values: dict[str, float] = {}
+def _values(scores: ImageScores) -> dict[str, Float64[np.ndarray, "K"]]:
+    """Return every quality of each class, on the images as they are."""
     as_they_are = np.ones((1, len(scores.image_ids)))
+    return {name: scores.quality(name, as_they_are)[0] for name in qualities_of(scores.task)}
+
+
+def _task_metrics(
+    scores: ImageScores, qualities: Mapping[str, Float64[np.ndarray, "K"]], classes: ClassTable
+) -> dict[str, float]:
+    values: dict[str, float] = {}
     is_thing = np.array(classes.is_thing)
-    for name in qualities_of(scores.task):
-        quality = scores.quality(name, as_they_are)[0]
+    for name, quality in qualities.items():
         values |= grouped(name, quality, classes, "skip")
         if scores.task == "instance":
             continue
@@ -127,11 +135,9 @@ def _task_metrics(scores: ImageScores, classes: ClassTable) -> dict[str, float]:
 def _unseen_only_metrics(scores: ImageScores | None, unseen_classes: ClassTable) -> dict[str, float]:
     if scores is None:
         return {}
-    as_they_are = np.ones((1, len(scores.image_ids)))
     everything = range(unseen_classes.num_classes)
     return {
-        f"zsi/{name}/unseen": 100 * group_mean(scores.quality(name, as_they_are)[0], everything, "skip")
-        for name in qualities_of(scores.task)
+        f"zsi/{name}/unseen": 100 * group_mean(quality, everything, "skip") for name, quality in _values(scores).items()
     }
 
 

@@ -27,7 +27,7 @@ class Scorer:
         """Return the probability of each query and class, no-object last.
 
         Raises:
-            ValueError: if the function returns another shape, NaN or infinity.
+            ValueError: if the function returns another shape, NaN, infinity or a negative value.
         """
         with torch.inference_mode():
             probabilities = self.classify(image)
@@ -41,6 +41,8 @@ class Scorer:
             raise ValueError(
                 f"{self.name} returned probabilities of image {image.image_id} that are NaN or infinite; was it fitted?"
             )
+        if (probabilities < 0).any():  # scores of pixels are bounded by sums of terms that are not
+            raise ValueError(f"{self.name} returned negative probabilities of image {image.image_id}: apply softmax")
         return probabilities
 
 

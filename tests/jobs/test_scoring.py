@@ -18,7 +18,8 @@ from jobs.scoring import ScoringPass, score_part, score_predictions
 from pading.evaluate.curve import with_ends
 from pading.evaluate.per_image import qualities_of
 from pading.evaluate.predictions import write_predictions
-from pading.evaluate.row_scores import Asked, RowScores, score_rows
+from pading.evaluate.row_scores import Asked, RowScores
+from pading.evaluate.scoring_pass import score_rows
 from pading.evaluate.unseen_world import unseen_world
 from pading.zeroshot.classifier import LinearClassifier, save_classifier
 from tests.references import evaluate_world

@@ -48,8 +48,42 @@ def random_image(image_id: int, classes: ClassTable) -> ImagePrediction:
     )
 
 
+def smooth_image(image_id: int, classes: ClassTable) -> ImagePrediction:
+    """A larger image of which most pixels are inside or outside of every mask: three bars, void between them."""
+    rng = np.random.default_rng(image_id)
+    height, width, cell = 48, 64, 4
+    label_map = np.zeros((height, width), dtype=np.uint16)
+    logits = np.full((NUM_QUERIES, height // cell, width // cell), -6.0)
+    for bar in range(3):
+        left = 20 * bar + int(rng.integers(4))
+        label_map[4 : 40 + bar, left : left + 18] = bar + 1
+        for query in (bar, bar + 3):  # two queries compete for a bar, neither of them quite fits
+            top = int(rng.integers(3))
+            logits[query, top : top + 9, left // cell : left // cell + 4 + query % 2] = 6 + bar
+    logits += rng.normal(scale=0.7, size=logits.shape)
+    segments = tuple(
+        Segment(segment_id=1 + i, class_index=int(rng.integers(classes.num_classes)), is_crowd=i == 2, area_px=16)
+        for i in range(3)
+    )
+    embeddings = rng.normal(size=(NUM_QUERIES, 8)) / 2
+    for query in range(NUM_QUERIES):
+        embeddings[query, segments[query % 3].class_index] += 2
+    return ImagePrediction(
+        image_id=image_id,
+        height=height,
+        width=width,
+        content_height=height,
+        content_width=width,
+        input_px=64,
+        query_embeddings=embeddings.astype(np.float32),
+        mask_logits=np.pad(logits, ((0, 0), (0, 4), (0, 0)), constant_values=-6).astype(np.float16),
+        label_maps=label_map[None],
+        segments=segments,
+    )
+
+
 def random_world() -> SimpleNamespace:
-    """Return `classes`, `images`, `image(id)`, `scorer(seed, inference)` and its `inference`."""
+    """Return `classes`, `images`, `smooth_images`, `image(id)`, `scorer(seed, inference)` and its `inference`."""
     classes = ClassTable(
         name="five",
         names=("dog", "cat", "ant", "sky", "grass"),
@@ -68,6 +102,7 @@ def random_world() -> SimpleNamespace:
     return SimpleNamespace(
         classes=classes,
         images=images,
+        smooth_images=[smooth_image(image_id, classes) for image_id in range(40, 45)],
         image=lambda image_id: random_image(image_id, classes),
         scorer=scorer,
         lenient=lenient,

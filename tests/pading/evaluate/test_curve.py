@@ -1,35 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pading.data.sample import Segment
 from pading.evaluate.choice import choose
-from pading.evaluate.curve import END, PENALTIES, CurveTally, area_under, semantic_curve, with_ends
-from pading.evaluate.semantic import count_image
+from pading.evaluate.curve import END, PENALTIES, CurveTally, area_under, with_ends
 
 IS_SEEN = (True, False, True, False, True)
-
-
-def segments_of(*classes: int) -> tuple[Segment, ...]:
-    return tuple(Segment(segment_id=i, class_index=c, is_crowd=False, area_px=1) for i, c in enumerate(classes))
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10**6))
-def test_a_semantic_curve_counts_what_each_map_would(seed):
-    rng = np.random.default_rng(seed)
-    label_map = rng.integers(0, 4, (6, 7)).astype(np.uint16)
-    scores = torch.from_numpy(rng.integers(0, 5, (5, 42)) / 4).float()  # rounded, so that ties occur
-    choice, truth = choose(scores, IS_SEEN), segments_of(4, 1, 0)
-    penalties = with_ends((-0.5, 0.0, 0.25, 0.6))
-    curve = semantic_curve(choice, label_map, truth, penalties, 5)
-    for at, penalty in enumerate(penalties):
-        found = choice.labels(penalty).reshape(6, 7).numpy()
-        tally = count_image(found, label_map, truth, 5)
-        assert curve.counts[0, at].tolist() == np.diagonal(tally.confusion).tolist()
-        np.testing.assert_array_equal(curve.quality()[at], tally.iou())
 
 
 def test_the_ends_leave_one_group_of_classes():

@@ -9,10 +9,12 @@ from pading.classes import ClassTable
 from pading.data.sample import Segment
 from pading.evaluate.bootstrap import draw_weights, group_scores
 from pading.evaluate.inference import InferenceConfig
-from pading.evaluate.per_image import ImageScores, qualities_of, score_image
+from pading.evaluate.per_image import ImageScores, qualities_of
 from pading.evaluate.predictions import ImagePrediction, num_groups, read_predictions, write_predictions
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
+from pading.evaluate.row_scores import Asked
 from pading.evaluate.scorer import Scorer
+from pading.evaluate.scoring_pass import score_images
 
 CLASSES = ClassTable(
     name="five",
@@ -66,9 +68,8 @@ IMAGES = [random_image(image_id) for image_id in (7, 3, 11, 5, 2, 13, 1, 17)]
 
 
 def scored(task: str, images=IMAGES, seed: int = 0) -> ImageScores:
-    return ImageScores.concatenate(
-        [score_image(image, [random_classifier(seed)], CLASSES, task)[0] for image in images]
-    )
+    (row,) = score_images(images, [random_classifier(seed)], CLASSES, Asked(tasks=(task,)))
+    return row.generalised[task]
 
 
 def reported(task: str, images, seed: int = 0) -> dict[str, float]:
@@ -120,9 +121,9 @@ def test_the_order_of_images_and_of_parts_does_not_matter(task: str):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_classifiers_are_scored_together_as_one_by_one(task: str):
-    together = score_image(IMAGES[0], [random_classifier(0), random_classifier(1)], CLASSES, task)
-    for seed, one in enumerate(together):
-        (alone,) = score_image(IMAGES[0], [random_classifier(seed)], CLASSES, task)
+    together = score_images(IMAGES, [random_classifier(0), random_classifier(1)], CLASSES, Asked(tasks=(task,)))
+    for seed, row in enumerate(together):
+        one, alone = row.generalised[task], scored(task, seed=seed)
         assert (one.counts == alone.counts).all()
         assert (one.pair_classes == alone.pair_classes).all()
 
@@ -152,7 +153,9 @@ def test_foreign_qualities_weights_classes_and_classifiers_are_refused():
     with pytest.raises(ValueError, match="one column an image"):
         scores.quality("miou", np.ones((1, 3)))
     with pytest.raises(ValueError, match="row returned"):
-        score_image(IMAGES[0], [by(lambda embeddings: embeddings)], CLASSES, "panoptic")
+        score_images(IMAGES, [by(lambda embeddings: embeddings)], CLASSES, Asked(tasks=("panoptic",)))
+    with pytest.raises(ValueError, match="negative probabilities"):
+        score_images(IMAGES, [by(lambda embeddings: -embeddings[:, :6].abs())], CLASSES, Asked(tasks=("panoptic",)))
     few = ClassTable(name="one", names=("dog",), coco_ids=(1,), is_thing=(True,), is_seen=(True,))
     with pytest.raises(ValueError, match="beyond the 1 of table"):
-        score_image(IMAGES[0], [random_classifier(0)], few, "panoptic")
+        score_images(IMAGES, [random_classifier(0)], few, Asked(tasks=("panoptic",)))

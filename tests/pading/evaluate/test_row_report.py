@@ -7,7 +7,8 @@ import pytest
 from pading.evaluate.curve import PENALTIES, area_under, with_ends
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
 from pading.evaluate.row_report import RowReport, report_row
-from pading.evaluate.row_scores import Asked, RowScores, score_rows
+from pading.evaluate.row_scores import Asked, RowScores
+from pading.evaluate.scoring_pass import score_rows
 from pading.evaluate.unseen_world import unseen_world
 
 TASKS = ("panoptic", "semantic", "instance")

@@ -9,8 +9,9 @@ from pading.evaluate.curve import with_ends
 from pading.evaluate.per_image import QUALITIES, qualities_of
 from pading.evaluate.predictions import renumber_truth
 from pading.evaluate.report import ImageTally, evaluate_image, metrics
-from pading.evaluate.row_scores import Asked, RowScores, score_rows
+from pading.evaluate.row_scores import Asked, RowScores
 from pading.evaluate.scorer import Scorer
+from pading.evaluate.scoring_pass import score_rows
 from pading.evaluate.unseen_world import unseen_world
 
 TASKS = ("panoptic", "semantic", "instance")
@@ -96,11 +97,15 @@ def test_unseen_only_scores_are_the_report_of_a_world_without_seen_classes(rando
 def test_rows_are_scored_together_as_one_by_one(random_world):
     scorers = [random_world.scorer(seed) for seed in range(3)]
     asked = Asked(tasks=TASKS, world=unseen_world(random_world.classes), penalties=PENALTIES)
-    for image in random_world.images[:3]:
+    for image in [*random_world.images[:3], *random_world.smooth_images[:2]]:
         for together, scorer in zip(score_rows(image, scorers, random_world.classes, asked), scorers, strict=True):
             (alone,) = score_rows(image, [scorer], random_world.classes, asked)
             for task in TASKS:
                 np.testing.assert_array_equal(together.generalised[task].counts, alone.generalised[task].counts)
+                one, other = together.generalised[task].detections, alone.generalised[task].detections
+                if one is not None and other is not None:
+                    np.testing.assert_array_equal(one.is_matched, other.is_matched)
+                    np.testing.assert_array_equal(one.scores, other.scores)
             for task, curve in together.curves.items():
                 np.testing.assert_array_equal(curve.counts, alone.curves[task].counts)
 

@@ -7,8 +7,9 @@ import pytest
 from pading.data.errors import DataError
 from pading.evaluate.curve import with_ends
 from pading.evaluate.per_image import qualities_of
-from pading.evaluate.row_scores import Asked, RowScores, score_rows
+from pading.evaluate.row_scores import Asked, RowScores
 from pading.evaluate.score_files import read_scores, write_scores
+from pading.evaluate.scoring_pass import score_rows
 from pading.evaluate.unseen_world import unseen_world
 
 TASKS = ("panoptic", "semantic", "instance")

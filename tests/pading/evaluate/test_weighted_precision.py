@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pading.evaluate import weighted_precision as module
-from pading.evaluate.instance import InstanceTally
-from pading.evaluate.weighted_precision import weighted_precision
+from pading.evaluate.instance import RECALL_LEVELS, InstanceTally
+from pading.evaluate.weighted_precision import ranked, weighted_precision
 
 NUM_IMAGES, NUM_CLASSES = 5, 3
 
@@ -61,7 +61,7 @@ def repeated(tally: InstanceTally, num_true: np.ndarray, times: np.ndarray) -> I
 def test_a_weight_is_a_number_of_copies(seed: int, times: list[int]):
     tally, num_true = random_tally(seed)
     weights = np.array([times, [1.0] * NUM_IMAGES], float)
-    precision, recall = weighted_precision(tally, np.arange(NUM_IMAGES), weights, weights @ num_true)
+    precision, recall = weighted_precision(ranked(tally, np.arange(NUM_IMAGES)), weights, weights @ num_true)
     for row, expected in enumerate((repeated(tally, num_true, weights[0]).quality(), tally.quality())):
         np.testing.assert_allclose(precision[row], expected.average_precision, atol=1e-12)
         np.testing.assert_allclose(recall[row], expected.recall, atol=1e-12)
@@ -82,7 +82,9 @@ def test_a_case_worked_by_hand():
         num_true=np.array([2]),
     )
     weights = np.array([[1, 1, 1], [1, 2, 1], [0, 1, 1]], float)
-    precision, recall = weighted_precision(tally, np.arange(3), weights, weights @ np.array([[1.0], [0.0], [1.0]]))
+    precision, recall = weighted_precision(
+        ranked(tally, np.arange(3)), weights, weights @ np.array([[1.0], [0.0], [1.0]])
+    )
     np.testing.assert_allclose(precision[:, 0], [(51 + 50 * 2 / 3) / 101, (51 + 50 * 2 / 4) / 101, 0.5])
     np.testing.assert_array_equal(recall[:, 0], 1.0)
 
@@ -90,9 +92,17 @@ def test_a_case_worked_by_hand():
 def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch):
     tally, num_true = random_tally(3)
     weights = np.random.default_rng(0).integers(0, 3, (50, NUM_IMAGES)).astype(float)
-    whole = weighted_precision(tally, np.arange(NUM_IMAGES), weights, weights @ num_true)
+    whole = weighted_precision(ranked(tally, np.arange(NUM_IMAGES)), weights, weights @ num_true)
     monkeypatch.setattr(module, "VALUES_PER_CHUNK", 7)
     for values, expected in zip(
-        weighted_precision(tally, np.arange(NUM_IMAGES), weights, weights @ num_true), whole, strict=True
+        weighted_precision(ranked(tally, np.arange(NUM_IMAGES)), weights, weights @ num_true), whole, strict=True
     ):
         np.testing.assert_array_equal(values, expected)
+
+
+def test_levels_are_reached_as_a_search_among_them_says():
+    fractions = np.array([found / true for true in range(1, 300) for found in range(true + 1)])
+    near = np.concatenate([RECALL_LEVELS, np.nextafter(RECALL_LEVELS, 0), np.nextafter(RECALL_LEVELS, 2)])
+    for recall in (fractions[:, None], near[:, None]):
+        expected = np.searchsorted(RECALL_LEVELS, recall, side="right")
+        np.testing.assert_array_equal(module._levels_reached(recall), expected)
