@@ -44,7 +44,7 @@ class ImageBranch:
                 f"{self.text.shape[1]}; both must come from one CLIP"
             )
         return region_probabilities(
-            torch.from_numpy(regions), torch.from_numpy(self.text), self.logit_scale, class_logits, objectness
+            torch.from_numpy(regions), torch.tensor(self.text), self.logit_scale, class_logits, objectness
         )
 
 

@@ -112,9 +112,13 @@ def test_estimates_grow_with_the_work_and_shrink_with_the_machine() -> None:
 
 
 def test_the_demo_is_estimated_at_what_it_took() -> None:
-    """The costs were measured on it: 693 s of stages, of which start-up is counted twice."""
+    """The costs were measured on it: 693 s of stages, of which start-up is counted twice.
+
+    Since then the image branch came, 17 s, and a CLIP that takes 18 s more.
+    """
+    measured = 693 + 17 + 18
     total = sum(estimate(name, shapes(), TWO_CORES, has_gpus=False).seconds for name in STAGES)
-    assert 693 < total < 693 + 2 * sum(json.loads(MEASURED.read_text())["start_s"]["stages"].values())
+    assert measured < total < measured + 2 * sum(json.loads(MEASURED.read_text())["start_s"]["stages"].values())
 
 
 def test_every_group_of_costs_names_its_source() -> None:
