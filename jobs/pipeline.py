@@ -61,11 +61,9 @@ def stages(config: PipelineConfig) -> list[Stage]:
     """Return the stages of a run in order; only a synthetic run draws its world, and the image branch can be off.
 
     Raises:
-        ValueError: if a row reads region embeddings that the run does not make, the image branch has no CLIP, or the
-            search space is none.
+        ValueError: if a row reads region embeddings that the run does not make, or the search space is none.
     """
     require_styles(config.fit.methods, config.regions.styles)
-    regions.require_clip(config)
     sweep.require_search(config)
     world = (SHAPES.output,) if config.is_synthetic else ()
     split = split_of(config)
@@ -179,7 +177,7 @@ def run_pipeline(config: PipelineConfig, run_dir: RunDir, *, first: str, last: s
     Raises:
         ValueError: if a name is no stage of this run, a stage's input is missing, or an artefact has other settings.
     """
-    chosen = select(stages(config), first, last)
+    chosen = chosen_stages(config, first, last)
     with run_dir.locked():
         if not (config.sweep.name and [stage.name for stage in chosen] == ["sweep"]):  # a sweep aside is not the run
             write_json(run_dir.root / "config.json", to_plain(config))
@@ -194,6 +192,18 @@ def run_pipeline(config: PipelineConfig, run_dir: RunDir, *, first: str, last: s
             status.finish("failed")
             raise
         say(f"done in {format_seconds(time.monotonic() - start)}: {run_dir.root}")
+
+
+def chosen_stages(config: PipelineConfig, first: str, last: str) -> list[Stage]:
+    """Return the stages between two names, if what they need from outside is named.
+
+    Raises:
+        ValueError: if a name is no stage of this run, or the image branch is among them and has no CLIP.
+    """
+    chosen = select(stages(config), first, last)
+    if any(stage.name == "regions" for stage in chosen):
+        regions.require_clip(config)
+    return chosen
 
 
 def select(all_stages: list[Stage], first: str, last: str) -> list[Stage]:

@@ -9,7 +9,7 @@ from cluster.storage import RunDir
 from jobs.config import PipelineConfig
 from jobs.devices import uses_gpus
 from jobs.estimates import MEASURED, Estimate, estimate
-from jobs.pipeline import select, stages
+from jobs.pipeline import chosen_stages
 from jobs.progress import format_seconds, say
 from jobs.stage import Stage
 from pading.config import to_plain
@@ -23,7 +23,7 @@ def plan(config: PipelineConfig, run_dir: RunDir, *, first: str, last: str, forc
     Raises:
         ValueError: if a name is no stage of this run, an artefact has other settings, or a stage cannot be placed.
     """
-    chosen = select(stages(config), first, last)
+    chosen = chosen_stages(config, first, last)
     say(json.dumps(to_plain(config), indent=1))
     offer = offered()
     has_gpus = uses_gpus(offer)

@@ -10,7 +10,7 @@ import torch
 from jobs.config import PipelineConfig
 from jobs.constants import grid_of, score_held_out
 from jobs.fit import planned_rows
-from jobs.pipeline import stages
+from jobs.pipeline import chosen_stages, stages
 from jobs.presets import PRESETS
 from jobs.row_inputs import row_artefacts, row_settings, sources_of
 from jobs.rows import RECIPES, RowInputs, require_styles, scored_row, scorer_of, styles_read
@@ -120,12 +120,13 @@ def test_a_row_without_its_regions_is_refused_before_anything_runs() -> None:
 )
 def test_an_image_branch_without_a_clip_is_refused_before_anything_runs(changes: dict[str, str]) -> None:
     config = override(PipelineConfig(preset="test"), {"regions.styles": ("crop+mask",)})
-    assert stages(config)
+    assert chosen_stages(config, "", "")
     named = {"regions.model": "ViT-B-16", "regions.pretrained": "openai"}
-    assert stages(override(config, changes | named))
+    assert chosen_stages(override(config, changes | named), "", "")
+    assert chosen_stages(override(config, changes), "", "cache")
     message = r"no CLIP of its own; give the image branch a CLIP by --regions\.model ViT-B-16 --regions\.pretrained"
     with pytest.raises(ValueError, match=message):
-        stages(override(config, changes))
+        chosen_stages(override(config, changes), "", "")
 
 
 @pytest.mark.parametrize("name", PRESETS)
