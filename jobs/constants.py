@@ -7,7 +7,7 @@ numbers are then scored on as well. So a choice is for comparing settings; its o
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from jobs.config import PipelineConfig
 from jobs.fit import fitted_settings
 from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress, say
-from jobs.rows import RECIPES, Recipe, RowInputs, scored_row, scorer_by
+from jobs.rows import RECIPES, Recipe, RowInputs, grid_scorers
 from pading.evaluate.grid import PENALTIES, WEIGHTS, GridPoint, best_point, mean_points, score_grid
 from pading.evaluate.predictions import renumber_truth
 from pading.randomness import derive_seed
@@ -128,11 +128,7 @@ def score_held_out(
     region_text = None if inputs.region_text is None else inputs.region_text[kept]
     inputs = replace(inputs, classes=pseudo, region_text=region_text)
     grid = grid_of(recipe)
-    scorers = []
-    for weight, penalty in grid:
-        constants = replace(config.zegformer, weight=weight, seen_penalty=penalty)
-        row = scored_row(recipe, Path(f"lambda {weight:.2f}, gamma {penalty:g}"), config.inference, constants)
-        scorers.append(scorer_by(row, classifier, inputs))
+    scorers = grid_scorers("held out", recipe, grid, config.zegformer, classifier, config.inference, inputs)
     numbers = [kept.index(index) if index in kept else -1 for index in range(classes.num_classes)]
-    images = islice((image for file in files for image in inputs.predictions(file)), NUM_IMAGES)
+    images = inputs.first_images(files, NUM_IMAGES)
     return score_grid((renumber_truth(image, numbers) for image in images), grid, scorers, pseudo, config.task)

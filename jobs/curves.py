@@ -6,7 +6,7 @@ on seen classes held out (constants.py).
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from jobs.config import PipelineConfig, read_config, scored_tasks
 from jobs.fit import fitted_rows
 from jobs.progress import Progress, say
 from jobs.row_inputs import read_row_inputs
-from jobs.rows import RECIPES, Recipe, RowInputs, scored_row, scorer_by
+from jobs.rows import RECIPES, Recipe, RowInputs, grid_scorers
 from jobs.shard import shard_index
 from pading.config import override
 from pading.evaluate.grid import PENALTIES, WEIGHTS, GridPoint, mean_points, score_grid
@@ -120,12 +120,10 @@ def score_crosses(
     pairs, scorers = [], []
     for row in rows:
         recipe, classifier = RECIPES[row["method"]], load_classifier(classifiers / row["folder"])
-        for weight, penalty in cross_of(recipe, config.zegformer):
-            constants = replace(config.zegformer, weight=weight, seen_penalty=penalty)
-            name = Path(f"{row['method']}, lambda {weight:.2f}, gamma {penalty:g}")
-            pairs.append((weight, penalty))
-            scorers.append(scorer_by(scored_row(recipe, name, config.inference, constants), classifier, inputs))
-    images = islice((image for file in predictions for image in inputs.predictions(file)), num_images)
+        cross = cross_of(recipe, config.zegformer)
+        pairs += cross
+        scorers += grid_scorers(row["method"], recipe, cross, config.zegformer, classifier, config.inference, inputs)
+    images = inputs.first_images(predictions, num_images)
     points = iter(score_grid(images, pairs, scorers, inputs.classes, task))
     sizes = {(row["method"], row["profile"]): len(cross_of(RECIPES[row["method"]], config.zegformer)) for row in rows}
     return {key: list(islice(points, size)) for key, size in sizes.items()}

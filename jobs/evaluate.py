@@ -87,8 +87,9 @@ def evaluate(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str,
     write_json(folder / COMPARISONS, [one for task in tasks for one in compared_rows(task, rows, reports)])
     if grids:
         write_json(folder / CONSTANTS, described(grids))
-        (folder / CONSTANTS).with_suffix(".md").write_text(grid_markdown(chosen_curves(grids)), encoding="utf-8")
-        (folder / CONSTANTS).with_suffix(".html").write_text(grid_page(chosen_curves(grids)), encoding="utf-8")
+        curves = chosen_curves(grids)
+        (folder / CONSTANTS).with_suffix(".md").write_text(grid_markdown(curves), encoding="utf-8")
+        (folder / CONSTANTS).with_suffix(".html").write_text(grid_page(curves), encoding="utf-8")
     write_pictures(config, run_dir, sources, inputs, folder)
     return {"rows": len(by_task), "images": len(scored.image_ids)}
 

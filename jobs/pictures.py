@@ -1,7 +1,6 @@
 """Pictures of a few val images: photo, ground truth, and what each method made of it."""
 
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,7 @@ def write_pictures(
     firsts = {row["method"]: source for row, source in reversed(list(rows_and_sources))}
     methods = [method for method in config.fit.methods if method in firsts]
     scorers = [scorer_of(firsts[method], inputs) for method in methods]
-    predictions = list(islice((p for path in prediction_files(run_dir) for p in inputs.predictions(path)), LOOKED_AT))
+    predictions = list(inputs.first_images(prediction_files(run_dir), LOOKED_AT))
     unseen = set(classes.unseen)
     chosen = sorted(predictions, key=lambda p: -sum(s.class_index in unseen for s in p.segments))[:NUM_IMAGES]
     wanted = {prediction.image_id for prediction in chosen}

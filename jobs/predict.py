@@ -63,8 +63,8 @@ def predict(command: Predict) -> None:
     Raises:
         FileNotFoundError: if there is no such photo, folder or model.
         ValueError: if the run has no such method or output, or the method only for val images, results would lie over a
-            photo or over one another, or,
-            without `--skip-bad`, a photo does not read; the others are finished all the same.
+            photo or over one another, or, without `--skip-bad`, a photo does not read; the others are finished all
+            the same.
     """
     model = open_model(command.model, command.method, command.profile, command.seed)
     outputs = _outputs(command, model)

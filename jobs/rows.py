@@ -15,6 +15,7 @@ Rows that read one classifier share its folder, so that nothing is fitted twice.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -110,6 +111,10 @@ class RowInputs:
         predictions = read_predictions(path, groups)
         return predictions if self.regions is None else with_regions(predictions, self.regions, self.styles)
 
+    def first_images(self, files: Iterable[Path], number: int) -> Iterator[ImagePrediction]:
+        """Yield the first cached predictions of several files, in order."""
+        return islice(chain.from_iterable(self.predictions(file) for file in files), number)
+
 
 def styles_read(methods: Iterable[str]) -> tuple[str, ...]:
     """Return the styles of region embeddings that these rows read, each once."""
@@ -140,6 +145,28 @@ def scored_row(recipe: Recipe, folder: Path, inference: InferenceConfig, constan
     return ScoredRow(
         folder=folder, inference=inference, branches=recipe.branches, style=recipe.style, constants=constants
     )
+
+
+def grid_scorers(
+    name: str,
+    recipe: Recipe,
+    grid: Iterable[tuple[float, float]],
+    given: ZegformerConfig,
+    classifier: Classifier,
+    inference: InferenceConfig,
+    inputs: RowInputs,
+) -> list[Scorer]:
+    """Return the scorer of a recipe under each pair of lambda and gamma; the other constants are as given.
+
+    Raises:
+        ValueError: if the recipe reads region embeddings that the run has not.
+    """
+    scorers = []
+    for weight, penalty in grid:
+        constants = replace(given, weight=weight, seen_penalty=penalty)
+        row = scored_row(recipe, Path(f"{name}, lambda {weight:.2f}, gamma {penalty:g}"), inference, constants)
+        scorers.append(scorer_by(row, classifier, inputs))
+    return scorers
 
 
 def scorer_of(row: ScoredRow, inputs: RowInputs) -> Scorer:

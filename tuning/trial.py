@@ -1,9 +1,10 @@
 """One trial: settings in, scores on classes held out as pseudo-unseen out. Cached vectors only, no image."""
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar, get_args
+from functools import partial
+from typing import Literal, NamedTuple, get_args
 
 from pading.classes import ClassTable
 from pading.randomness import derive_seed
@@ -12,7 +13,7 @@ from pading.zeroshot.classifier import Classifier
 from pading.zeroshot.diagnostics.held_out import held_out_discrepancies
 from pading.zeroshot.features import Features
 from pading.zeroshot.fit_inputs import FitInputs
-from pading.zeroshot.methods import MethodConfig, fit_method
+from pading.zeroshot.methods import MethodConfig, finish, fit_method
 from pading.zeroshot.pseudo_unseen import Problem, pseudo_unseen_problem
 from pading.zeroshot.unseen_bias import area_under_curve
 from tuning.space import Settings, applied
@@ -21,8 +22,6 @@ Objective = Literal["hm", "ausuc"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 DISCREPANCY = "mmd/"  # + name of a held-out class
 SCORED_SHARE = 0.25  # of the images: never fitted on, in any trial
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,7 +90,7 @@ def judge(inputs: TrialInputs, settings: Settings, number: int, deadline: float 
     problem = problem_of(inputs, number)
     features, text, head = problem.inputs
     fit = fit_method("pading", config, features, text, problem.classes, head, seed)
-    fitted = _in_time(fit, deadline, inputs.timeout_s)
+    fitted = finish(fit, between=partial(_require_time, deadline, inputs.timeout_s))
     apart = {}
     if fitted.generator is not None and not inputs.is_leaky:
         apart = held_out_discrepancies(fitted.generator, problem.rows, text, problem.classes, seed)
@@ -111,12 +110,6 @@ def problem_of(inputs: TrialInputs, number: int) -> Problem:
     return pseudo_unseen_problem(cached, classes, inputs.hold_outs[number], SCORED_SHARE, seed)
 
 
-def _in_time(fit: Generator[dict[str, float], None, Result], deadline: float, timeout_s: float) -> Result:
-    while True:
-        try:
-            next(fit)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the trial took longer than {timeout_s:g} s; give it more by --sweep.timeout-s")
+def _require_time(deadline: float, timeout_s: float) -> None:
+    if time.monotonic() > deadline:
+        raise TimeoutError(f"the trial took longer than {timeout_s:g} s; give it more by --sweep.timeout-s")

@@ -1,5 +1,10 @@
 """The errors of a file that is not what it should be, or not there: which file, what was seen, what to do."""
 
+from collections.abc import Iterable
+from typing import TypeVar
+
+Record = TypeVar("Record")
+
 
 class DataError(ValueError):
     """A file whose content cannot be used; reads as "file: what; remedy"."""
@@ -25,3 +30,17 @@ class MissingFileError(FileNotFoundError):
 
     def __reduce__(self) -> tuple[type["MissingFileError"], tuple[str, str, str]]:
         return type(self), (self.file, self.what, self.remedy)
+
+
+def all_sound(items: Iterable[Record | DataError]) -> list[Record]:
+    """Return the records of a scan.
+
+    Raises:
+        DataError: the first flaw among them.
+    """
+    records = []
+    for item in items:
+        if isinstance(item, DataError):
+            raise item
+        records.append(item)
+    return records

@@ -17,7 +17,7 @@ from pading.data.coco.fields import entries, integer, number, shown
 from pading.data.coco.instances import InstanceRecord, scan_instances
 from pading.data.coco.layout import InstanceLayout
 from pading.data.coco.masks import Polygons, Shape, box_overlaps, overlaps, read_shape
-from pading.data.errors import DataError
+from pading.data.errors import DataError, all_sound
 from pading.data.threads import map_in_threads
 from pading.evaluate import instance
 from pading.evaluate.inference import Instances
@@ -45,12 +45,8 @@ def read_instance_truth(file: Path, split: Split) -> list[InstanceRecord]:
     Raises:
         ValueError: if anything is wrong in the file, or it lists no image.
     """
-    records = []
     layout = InstanceLayout(annotations=file, images=file.parent, is_zsi=False)
-    for item in scan_instances(layout, split.classes):
-        if isinstance(item, DataError):
-            raise item
-        records.append(item)
+    records = all_sound(scan_instances(layout, split.classes))
     if not records:
         raise DataError(str(file), "lists no image", "give the annotation file of the images that were predicted")
     return records

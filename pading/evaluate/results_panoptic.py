@@ -17,7 +17,7 @@ from pading.data.coco.fields import entries, integer, text
 from pading.data.coco.layout import PanopticLayout, path_inside
 from pading.data.coco.panoptic import MAX_SEGMENT_ID, PanopticRecord, SegmentRecord, load_label_map, scan_panoptic
 from pading.data.coco.tables import OTHER_TABLE, new_id
-from pading.data.errors import DataError
+from pading.data.errors import DataError, all_sound
 from pading.data.sample import Segment
 from pading.data.threads import map_in_threads
 from pading.evaluate import panoptic
@@ -30,11 +30,8 @@ def read_panoptic_truth(file: Path, pictures: Path, classes: ClassTable) -> list
     Raises:
         ValueError: if anything is wrong in the file, or it lists no image.
     """
-    records = []
-    for item in scan_panoptic(PanopticLayout(annotations=file, images=pictures, labels=pictures), classes):
-        if isinstance(item, DataError):
-            raise item
-        records.append(item)
+    layout = PanopticLayout(annotations=file, images=pictures, labels=pictures)
+    records = all_sound(scan_panoptic(layout, classes))
     if not records:
         raise DataError(str(file), "lists no image", "give the annotation file of the images that were predicted")
     return records

@@ -19,7 +19,7 @@ What a profile says is in `profiles.py`; under `released`, generator and head ar
 after the other.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar, get_args
 
@@ -187,14 +187,16 @@ def train_generator(
     return fit_generator(generator, STRUCTURE[method], config.generator, features, text, classes, seed)
 
 
-def finish(fit: Generator[dict[str, float], None, Result]) -> Result:
-    """Run a fit to its end without looking at its metrics, and return its result."""
+def finish(fit: Generator[dict[str, float], None, Result], between: Callable[[], None] | None = None) -> Result:
+    """Run a fit to its end and return its result; `between` is called after each report."""
     while True:
         try:
             next(fit)
         except StopIteration as end:
             result: Result = end.value
             return result
+        if between is not None:
+            between()
 
 
 def _prefixed(stage: str, fit: Generator[dict[str, float], None, Result]) -> Generator[dict[str, float], None, Result]:

@@ -9,7 +9,7 @@ from pading.data.coco.layout import find_instances, find_panoptic, find_stuff
 from pading.data.coco.panoptic import PanopticRecord, SegmentRecord, load_panoptic, scan_panoptic
 from pading.data.coco.record import ImageRecord, LoadedImage
 from pading.data.coco.stuff import StuffRecord, load_stuff, scan_stuff
-from pading.data.errors import DataError
+from pading.data.errors import DataError, all_sound
 from pading.data.images import MAX_PIXELS
 from pading.splits.split import Part, Split
 
@@ -43,12 +43,7 @@ def read(root: Path, split: Split, part: Part) -> list[ImageRecord]:
         FileNotFoundError: if the folder has not the layout of the task.
         ValueError: if anything is wrong; the first flaw that a scan finds.
     """
-    records = []
-    for item in scan(root, split, part):
-        if isinstance(item, DataError):
-            raise item
-        records.append(item)
-    return records
+    return all_sound(scan(root, split, part))
 
 
 def choose(record: ImageRecord, split: Split, part: Part) -> Choice:
