@@ -22,6 +22,7 @@ from pading.zeroshot.classifier import LinearClassifier, load_classifier
 from pading.zeroshot.features import read_features
 from pading.zeroshot.generator_files import load_generator
 from pading.zeroshot.methods import GENERATIVE, finish, retrain_by_generator
+from pading.zeroshot.restrain import restrain
 from pading.zeroshot.segmenter_head import linear_head
 from pading.zeroshot.standardise import Standardised
 from pading.zeroshot.vocabulary import add_class, carry_features, carry_head, remove_class
@@ -51,6 +52,8 @@ class Teach:
     """Category id of the new class in COCO files; 0: the next free one."""
     embedding: str = ""
     """File with the name's vector, where the model's text embeddings came from a file."""
+    largest_share: float = 0.005
+    """What the new class may take of the cached real objects; more finds it more often and costs old classes."""
     report: bool = True
     """Score the other classes before and after, on cached predictions."""
     method: str = "pading"
@@ -84,7 +87,7 @@ def teach(command: Teach) -> None:
         )
     generator = load_generator(model.fitted)
     classes, embeddings = _learned(model, command) if command.name else _forgotten(model, command.forget)
-    classifier = _retrained(model, generator, classes, embeddings)
+    classifier = _retrained(model, generator, classes, embeddings, command.largest_share)
     write_model(command.out, model, classes, embeddings, classifier, generator)
     verb, name = ("taught", classes.names[-1]) if command.name else ("forgot", command.forget)
     kind = ""
@@ -142,25 +145,20 @@ def _embed(model: Model, name: str, file: str) -> TextEmbeddings:
 
 
 def _retrained(
-    model: Model, generator: Standardised, classes: ClassTable, embeddings: TextEmbeddings
+    model: Model, generator: Standardised, classes: ClassTable, embeddings: TextEmbeddings, largest_share: float
 ) -> LinearClassifier:
-    """Return the classifier of a class table, fitted as the model's own was.
+    """Return the classifier of a class table, fitted as the model's own was; classes that came by name are restrained.
 
-    A class that the run did not know is modest: with the weight of the run's unseen classes, which the score is to
-    count, it would take seen classes over that are much like it.
+    A taught class has the weight of the run's unseen classes, which the score is to count: unrestrained, it would take
+    seen classes over that are much like it.
     """
-    taught = [row for row in classes.unseen if classes.names[row] not in model.cached_classes.names]
     features = read_features(feature_files(model.run_dir()))
     head = linear_head(load_segmenter(model.segmenter).class_head, features, model.cached_classes)
-    return finish(
-        retrain_by_generator(
-            generator,
-            model.config.settings,
-            carry_features(features, model.cached_classes, classes),
-            torch.from_numpy(embeddings.matrix),
-            classes,
-            carry_head(head, model.cached_classes, classes),
-            model.config.seed,
-            modest=taught,
-        )
-    )
+    features = carry_features(features, model.cached_classes, classes)
+    text = torch.from_numpy(embeddings.matrix)
+    old_head = carry_head(head, model.cached_classes, classes)
+    settings, seed = model.config.settings, model.config.seed
+    classifier = finish(retrain_by_generator(generator, settings, features, text, classes, old_head, seed))
+    taught = [row for row in classes.unseen if classes.names[row] not in model.cached_classes.names]
+    objects = features.embeddings[features.labels != classes.no_object]
+    return restrain(classifier, taught, objects, largest_share) if taught else classifier

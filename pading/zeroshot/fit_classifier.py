@@ -4,7 +4,7 @@ Axes: R rows, K classes, S steps, D feature width, E text width.
 """
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -69,14 +69,12 @@ def retrain_head(
     classes: ClassTable,
     old_head: LinearClassifier,
     seed: int,
-    modest: Sequence[int] = (),
 ) -> Generator[dict[str, float], None, LinearClassifier]:
     """Retrain the head on real seen, real no-object and synthetic unseen features; yield metrics, return the new head.
 
     The loss is a weighted cross-entropy over K + 1 outputs: 1 for seen classes, `unseen_weight` and `no_object_weight`
-    for the others, normalised by the sum of weights; `modest` unseen classes weigh 1 as well, so that they take less
-    from seen classes that are much like them. With `match_confidence` all logits are multiplied by one factor in the
-    end, which changes no answer but how sure it is.
+    for the others, normalised by the sum of weights. With `match_confidence` all logits are multiplied by one factor in
+    the end, which changes no answer but how sure it is.
 
     Raises:
         ValueError: if a real feature has an unseen label, or a synthetic one a seen label.
@@ -86,7 +84,6 @@ def retrain_head(
     device = real.embeddings.device
     weights = torch.ones(classes.num_classes + 1, device=device)
     weights[list(classes.unseen)] = config.unseen_weight
-    weights[list(modest)] = 1.0
     weights[classes.no_object] = config.no_object_weight
     randomness = generator_for(seed, "classifier batches", device=device)
     rows = _draw(len(real), config.steps, config.real_rows, randomness)

@@ -19,7 +19,7 @@ What a profile says is in `profiles.py`; under `released`, generator and head ar
 after the other.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar, get_args
 
@@ -144,17 +144,16 @@ def retrain_by_generator(
     classes: ClassTable,
     old_head: LinearClassifier,
     seed: int,
-    modest: Sequence[int] = (),
 ) -> Generator[dict[str, float], None, LinearClassifier]:
     """Retrain the head on real features of seen classes and what a fitted generator makes of the unseen names.
 
-    The unseen classes may be others than those that the generator was fitted beside; for `modest` see `retrain_head`.
+    The unseen classes may be others than those that the generator was fitted beside.
 
     Raises:
         ValueError: if a feature has an unseen label.
     """
     synthetic = synthesise(generator, text, classes.unseen, config.classifier.synthetic_per_class, seed)
-    return (yield from retrain_head(config.classifier, features, synthetic, classes, old_head, seed, modest))
+    return (yield from retrain_head(config.classifier, features, synthetic, classes, old_head, seed))
 
 
 def build_generator(
