@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--tower", choices=[*TOWERS, "own"], help="own: the CLIP of the run")
     parser.add_argument("--images", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--negligible", type=float, default=0.02, help="as --regions.negligible")
+    parser.add_argument("--negligible", type=float, default=0.05, help="as --regions.negligible")
     parser.add_argument("--objectness", type=float, nargs=2, default=OBJECTNESS, help="of made-up queries")
     arguments = parser.parse_args(sys.argv[2:])
     torch.set_num_threads(arguments.threads)
@@ -64,7 +64,11 @@ def main() -> None:
     else:
         world = made_up(arguments.images, tuple(arguments.objectness))
     text = world.text if name == "own" else random_text(len(world.classes.names))
-    is_chosen = [worth_encoding(logits, arguments.negligible) for logits in world.head_logits]
+    masks = (torch.from_numpy(prediction.mask_logits) for prediction in world.predictions)
+    is_chosen = [
+        worth_encoding(logits, of_image, arguments.negligible).numpy()
+        for logits, of_image in zip(world.head_logits, masks, strict=True)
+    ]
     num_masks = sum(map(len, is_chosen))
     print(
         f"tower {name}, {len(world.photos)} images, {num_masks} masks, {sum(map(sum, is_chosen)) / num_masks:.0%} kept"

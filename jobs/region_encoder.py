@@ -10,7 +10,7 @@ from cluster.filesystem import open_location
 from jobs.clip import load_clip
 from jobs.clip_tower import image_tower
 from pading.data.shards.photos import Places, ShardPhotos
-from pading.evaluate.predictions import read_predictions
+from pading.evaluate.predictions import ImagePrediction, read_predictions
 from pading.regions.encode import Style, region_embeddings
 from pading.regions.pruning import worth_encoding
 from pading.segmenter.weights import load_segmenter
@@ -33,8 +33,8 @@ class RegionsConfig:
     """An open_clip tag (needs the network) or a file of weights."""
     templates: tuple[str, ...] = ("A photo of a {} in the scene",)
     """Prompts of the image branch; after a change only the texts are encoded again."""
-    negligible: float = 0.02
-    """Queries to which the segmenter gives less than this for all classes together are not encoded; 0: encode all."""
+    negligible: float = 0.05
+    """Queries that nowhere on a photo reach this share of the strongest one's score are not encoded; 0: encode all."""
     batch_size: int = 64  # sub-images that the encoder takes at once
     actors: int = 1
     cpus_per_actor: float = 0.5  # actors that take every CPU would leave none to read and write with
@@ -44,7 +44,7 @@ class RegionsConfig:
         if len(set(self.styles)) != len(self.styles):
             raise ValueError(f"regions.styles {', '.join(self.styles)}: name each once")
         if not 0 <= self.negligible < 1:
-            raise ValueError(f"regions.negligible is {self.negligible}: a probability, at least 0 and below 1")
+            raise ValueError(f"regions.negligible is {self.negligible}: a share, at least 0 and below 1")
         if self.batch_size < 1 or self.actors < 1:
             raise ValueError("regions.batch_size and regions.actors must be at least 1")
 
@@ -74,12 +74,10 @@ class RegionEncoder:
         """Return image ids and region embeddings, in half precision, as they are kept."""
         files = zip(places["file"].tolist(), places["group"].tolist(), strict=True)
         predictions = [image for file, group in files for image in read_predictions(Path(file), [group])]
-        with torch.inference_mode():
-            logits = [self.head(torch.from_numpy(image.query_embeddings)) for image in predictions]
         found = region_embeddings(
             [self.photos[image.image_id] for image in predictions],
             predictions,
-            [worth_encoding(of_image, self.config.negligible) for of_image in logits],
+            [self._is_chosen(image) for image in predictions],
             self.config.styles,
             self.tower,
             self.config.batch_size,
@@ -88,3 +86,8 @@ class RegionEncoder:
             style: np.stack([regions[style] for regions in found]).astype(np.float16) for style in self.config.styles
         }
         return {"image_id": np.array([image.image_id for image in predictions]), **columns}
+
+    @torch.inference_mode()
+    def _is_chosen(self, image: ImagePrediction) -> np.ndarray:
+        logits = self.head(torch.from_numpy(image.query_embeddings))
+        return worth_encoding(logits, torch.from_numpy(image.mask_logits), self.config.negligible).numpy()

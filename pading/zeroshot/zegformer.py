@@ -46,7 +46,7 @@ def region_probabilities(
 
     CLIP has no text for no-object. "borrowed" adds the last of `class_logits`, the classifier's, to the softmax, as
     published; "kept" borrows its probability: p'_q(c) = (1 - p_q(no-object)) softmax_c. A query without a region, whose
-    row is NaN, was not encoded because it is next to surely no object, and is called so.
+    row is NaN, was not encoded because it matters nowhere on the photo, and is called no-object.
     """
     is_encoded = regions.isfinite().all(dim=1, keepdim=True)
     logits = logit_scale * F.normalize(regions.nan_to_num(), dim=1) @ F.normalize(text, dim=1).T
@@ -97,10 +97,13 @@ def fuse(
     Geometric means are no distribution and much smaller than one: a panoptic map, which asks for 0.8, would be empty.
     They are raised to 1 / max(lambda, 1 - lambda), so that the larger share counts as a whole probability (with
     lambda >= 1/2, odds between seen classes are those of p_q), and scaled to the p_q of all classes together; no-object
-    keeps its p_q. Neither step changes which class is best. A query that no branch gives a class has none.
+    keeps its p_q. Neither step changes which class is best. A query to which the image branch gives no class
+    at all, for it was not encoded, keeps its p_q whole.
     """
     means = geometric_means(of_queries, of_regions, is_seen, config)
     means = means ** (1 / max(config.weight, 1 - config.weight))
     of_object = of_queries[:, :-1].sum(dim=1, keepdim=True)
     total = means.sum(dim=1, keepdim=True)
-    return torch.cat([of_object * means / total.clamp(min=torch.finfo(means.dtype).tiny), of_queries[:, -1:]], dim=1)
+    fused = torch.cat([of_object * means / total.clamp(min=torch.finfo(means.dtype).tiny), of_queries[:, -1:]], dim=1)
+    is_named = (of_regions[:, :-1] > 0).any(dim=1, keepdim=True)
+    return torch.where(is_named, fused, of_queries)

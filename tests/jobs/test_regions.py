@@ -20,7 +20,7 @@ from jobs.regions import clip_source, logit_scale, outside_files, region_inputs,
 from pading.config import override
 from pading.data.errors import DataError, MissingFileError
 from pading.data.shards.rows import decode_row, read_rows
-from pading.evaluate.predictions import read_predictions
+from pading.evaluate.predictions import ImagePrediction, read_predictions
 from pading.regions.encode import region_embeddings
 from pading.regions.files import with_regions
 from pading.regions.pruning import worth_encoding
@@ -38,6 +38,12 @@ def redo(run: Path, *flags: str) -> int:
     return main(["regions", "smoke", "--run-dir", str(run), *flags])
 
 
+@torch.no_grad()
+def chosen(head: torch.nn.Module, image: ImagePrediction) -> np.ndarray:
+    logits = head(torch.from_numpy(image.query_embeddings))
+    return worth_encoding(logits, torch.from_numpy(image.mask_logits), smoke().regions.negligible).numpy()
+
+
 def test_every_query_of_every_image_has_an_embedding_or_was_negligible(smoke_run: Path) -> None:
     run = RunDir(smoke_run)
     head = load_segmenter(smoke_run / "segmenter").class_head
@@ -47,8 +53,7 @@ def test_every_query_of_every_image_has_an_embedding_or_was_negligible(smoke_run
     assert region_styles(run) == smoke().regions.styles == ("crop+mask", "pooled")
     width = region_text(run).matrix.shape[1]
     for image in found:
-        with torch.no_grad():
-            is_chosen = worth_encoding(head(torch.from_numpy(image.query_embeddings)), smoke().regions.negligible)
+        is_chosen = chosen(head, image)
         for style in region_styles(run):
             lengths = np.linalg.norm(image.regions[style], axis=1)
             assert image.regions[style].shape == (len(is_chosen), width)
@@ -63,12 +68,10 @@ def test_what_the_actors_wrote_is_what_the_core_computes(smoke_run: Path) -> Non
     images = [image for file in prediction_files(run) for image in read_predictions(file)][:5]
     head, styles = load_segmenter(smoke_run / "segmenter").class_head, region_styles(run)
     tower = image_tower(load_clip(f"local-dir:{smoke_run / 'text' / 'clip'}"))
-    with torch.no_grad():
-        logits = [head(torch.from_numpy(image.query_embeddings)) for image in images]
     again = region_embeddings(
         [photos[image.image_id] for image in images],
         images,
-        [worth_encoding(of_image, smoke().regions.negligible) for of_image in logits],
+        [chosen(head, image) for image in images],
         styles,
         tower,
         7,

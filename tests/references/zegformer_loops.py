@@ -47,7 +47,10 @@ def geometric_means(of_queries, of_regions, is_seen, weight, fused_classes):
 def fuse(of_queries, of_regions, is_seen, weight, fused_classes):
     rows = []
     means = geometric_means(of_queries, of_regions, is_seen, weight, fused_classes)
-    for query, row in zip(of_queries, means, strict=True):
+    for query, region, row in zip(of_queries, of_regions, means, strict=True):
+        if not any(region[:-1]):  # was not encoded
+            rows.append(list(query))
+            continue
         sharpened = [value ** (1 / max(weight, 1 - weight)) for value in row]
         total = sum(sharpened)
         rows.append([(1 - query[-1]) * value / total if total else 0.0 for value in sharpened] + [query[-1]])
