@@ -156,6 +156,9 @@ def test_foreign_qualities_weights_classes_and_classifiers_are_refused():
         score_images(IMAGES, [by(lambda embeddings: embeddings)], CLASSES, Asked(tasks=("panoptic",)))
     with pytest.raises(ValueError, match="negative probabilities"):
         score_images(IMAGES, [by(lambda embeddings: -embeddings[:, :6].abs())], CLASSES, Asked(tasks=("panoptic",)))
+    for value in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="NaN or infinite; was it fitted"):
+            score_images(IMAGES, [by(lambda e, v=value: e[:, :6].abs() + v)], CLASSES, Asked(tasks=("panoptic",)))
     few = ClassTable(name="one", names=("dog",), coco_ids=(1,), is_thing=(True,), is_seen=(True,))
     with pytest.raises(ValueError, match="beyond the 1 of table"):
         score_images(IMAGES, [random_classifier(0)], few, Asked(tasks=("panoptic",)))
