@@ -72,16 +72,6 @@ def encode_texts(clip: Clip, texts: Sequence[str], batch: int = 256) -> Float[Te
     return torch.cat([clip.model.encode_text(chunk, normalize=True) for chunk in chunks]).float()
 
 
-@torch.inference_mode()
-def encode_images(clip: Clip, pixels: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N E"]:
-    """Return the unit vectors of images, RGB in [0, 1] at `clip.image_px`."""
-    mean, deviation = (
-        torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (clip.mean, clip.deviation)
-    )
-    vectors: Tensor = clip.model.encode_image((pixels - mean) / deviation, normalize=True)
-    return vectors.float()
-
-
 def load_clip(model: str, pretrained: str = "") -> Clip:
     """Return a CLIP model with weights.
 

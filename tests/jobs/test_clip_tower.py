@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from jobs.clip import Clip, encode_images, import_open_clip, load_clip
+from jobs.clip import Clip, import_open_clip, load_clip
 from jobs.clip_tower import image_tower, projected_tokens, require_tokens, tokens_px
 from jobs.shapes_clip import ShapesClipConfig, train_shapes_clip
 from pading.shapes.classes import shapes_classes
@@ -57,8 +57,10 @@ def test_the_tower_takes_normalised_pixels_and_gives_clips_own_vectors(
     photo = torch.randint(0, 256, (clip.image_px, clip.image_px, 3), dtype=torch.uint8)
     with torch.inference_mode():
         found = tower.encode(tower.normalised(photo.numpy())[None])
-        expected = encode_images(clip, (photo.permute(2, 0, 1) / 255)[None])
+        mean, deviation = torch.tensor(clip.mean).view(3, 1, 1), torch.tensor(clip.deviation).view(3, 1, 1)
+        expected = clip.model.encode_image(((photo.permute(2, 0, 1) / 255 - mean) / deviation)[None], normalize=True)
     torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(1))
     assert (tower.side_px, tower.width, tower.mean) == (clip.image_px, 16, clip.mean)
 
 
