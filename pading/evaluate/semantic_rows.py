@@ -145,8 +145,8 @@ def _area_and_correct(
 ) -> Float64[np.ndarray, "2 R P1 K"]:
     """Return how many pixels have a label, and how many of them rightly, by row and number of penalties."""
     code = (np.arange(shape[0])[:, None] * shape[1] + num_seen) * shape[2] + labels
-    rows, places = np.nonzero(labels == true_class)
-    chosen = ((code.ravel(), np.tile(size, shape[0])), (code[rows, places], size[places]))
-    return np.stack(
-        [np.bincount(codes, weights=weights, minlength=int(np.prod(shape))).reshape(shape) for codes, weights in chosen]
-    )
+    code *= 2
+    code += labels == true_class
+    sizes = np.broadcast_to(size, code.shape).ravel()
+    counts = np.bincount(code.ravel(), weights=sizes, minlength=2 * int(np.prod(shape))).reshape(*shape, 2)
+    return np.stack([counts.sum(axis=-1), counts[..., 1]])
