@@ -73,7 +73,9 @@ def index_of(num_images: int, num_shards: int) -> ShardIndex:
     files = []
     for number, rows in enumerate(np.diff(ends).tolist()):
         sha256 = hashlib.sha256(str(number).encode()).hexdigest()
-        groups = [ROWS_PER_GROUP] * (rows // ROWS_PER_GROUP) + ([rows % ROWS_PER_GROUP] if rows % ROWS_PER_GROUP else [])
+        groups = [ROWS_PER_GROUP] * (rows // ROWS_PER_GROUP) + (
+            [rows % ROWS_PER_GROUP] if rows % ROWS_PER_GROUP else []
+        )
         name = content_name(number, sha256)
         files.append(ShardFile(name=name, sha256=sha256, num_bytes=rows, rows_per_group=tuple(groups)))
     return ShardIndex(

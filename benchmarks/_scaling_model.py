@@ -8,9 +8,12 @@ where a stage stops scaling.
 import math
 from dataclasses import dataclass
 
+from jobs.scoring import GROUPS_PER_PART
+from jobs.shard_parts import MAX_BLOCKS
+from jobs.stream import MAX_ROUNDS, STEPS_PER_ROUND
+from pading.data.shards.rows import ROWS_PER_GROUP
+
 SHARD_BYTES = 128 * 2**20  # of photos in a file, `data.shard_mb`
-GROUP_ROWS, GROUPS_PER_PART, MAX_ROUNDS = 16, 4, 200  # of predictions, of a task that scores, of reading tasks
-SERIAL = ("driver", "network", "order")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +24,9 @@ class Costs:
     decode_s: float  # photo and labels into a training batch
     shard_s: float  # encoding and writing
     audit_s: float  # decoding labels again, counting every pixel, hashing
-    train_s: float  # a training step on one core
     train_flops: float
     cache_s: float  # what a forward pass needs beside the network: decoding, matching
-    forward_s: float
     forward_flops: float
-    region_s: float
     region_flops: float  # of an image's masks that are encoded
     score_s: float  # an image and a row
     fit_s: float  # one fit of generator and classifier
@@ -123,18 +123,19 @@ def _needs(costs: Costs, machine: Machine, work: Workload, stage: str) -> _Needs
     flop_s = 1 / (machine.gpu_tflops * 1e12)
     if stage == "shard":  # one pass to write, one to audit
         core_s = both * costs.shard_s + images * costs.audit_s
-        return _Needs(core_s=core_s, num_bytes=2 * both * costs.shard_bytes, serial={"driver": 2 * files * costs.block_s})
+        blocks = 2 * min(files, MAX_BLOCKS)
+        return _Needs(core_s=core_s, num_bytes=2 * both * costs.shard_bytes, serial={"driver": blocks * costs.block_s})
     if stage == "pretrain":
         seen, ranks = images * work.epochs, work.batch
         steps = math.ceil(seen / work.batch)
-        groups = images / GROUP_ROWS
+        groups = images / ROWS_PER_GROUP
         return _Needs(
             core_s=seen * (costs.read_s + costs.decode_s),
             gpu_s=seen * costs.train_flops * flop_s,
             num_bytes=seen * costs.shard_bytes,
             serial={
                 "network": steps * 2 * costs.weights_bytes / (machine.network_gb_s * 1e9),
-                "order": min(MAX_ROUNDS, steps / 256) * groups * costs.order_group_s,
+                "order": min(MAX_ROUNDS, steps / STEPS_PER_ROUND) * groups * costs.order_group_s,
             },
             parts=ranks,
         )
@@ -145,7 +146,7 @@ def _needs(costs: Costs, machine: Machine, work: Workload, stage: str) -> _Needs
             num_bytes=both * costs.shard_bytes + sum(stored_bytes(costs, work).values()),
             serial={"driver": files * costs.block_s},
         )
-    val, val_groups = work.val_images, math.ceil(work.val_images / GROUP_ROWS)
+    val, val_groups = work.val_images, math.ceil(work.val_images / ROWS_PER_GROUP)
     if stage == "regions":
         return _Needs(gpu_s=val * costs.region_flops * flop_s, serial={"driver": val_groups * costs.block_s})
     if stage == "sweep":

@@ -40,6 +40,7 @@ from pading.data.shards.shares import Quarantined, WrittenShare, index_of, plan_
 from pading.splits.split import Part, Split
 
 MEGABYTE = 2**20
+MAX_BLOCKS = 10_000  # Ray Data's driver spends some 10 ms on each, so that more of them would hold up the cluster
 FILES_TOGETHER = 8  # that a task hashes, in threads: half a gigabyte, and a store answers slowly
 SHARD_NAME = re.compile(r"part-\d{5}-[0-9a-f]{8}\.parquet")
 
@@ -66,7 +67,8 @@ def write_part(
         "skip_bad": config.data.skip_bad,
     }
     items = [{"share": share} for share in shares]
-    entries = ray.data.from_items(items, override_num_blocks=len(items)).map(_write_one, fn_kwargs=settings)
+    blocks = min(len(items), MAX_BLOCKS)
+    entries = ray.data.from_items(items, override_num_blocks=blocks).map(_write_one, fn_kwargs=settings)
     progress, done, written = Progress(f"shard {part}", len(records)), 0, []
     for share, row in zip(shares, entries.iter_rows(), strict=True):
         written.append(WrittenShare.from_json(row["written"]))
@@ -90,7 +92,8 @@ def audit_part(index: ShardIndex, split: Split, location: str) -> LeakAudit:
     """
     files = [{"file": json.dumps(dataclasses.asdict(file))} for file in index.files]
     settings = {"location": location, "classes": split.classes}
-    counted = ray.data.from_items(files, override_num_blocks=len(files)).map(_audit_one, fn_kwargs=settings)
+    blocks = min(len(files), MAX_BLOCKS)
+    counted = ray.data.from_items(files, override_num_blocks=blocks).map(_audit_one, fn_kwargs=settings)
     progress, tallies = Progress("leak audit, files", len(files)), []
     for row in counted.iter_rows():
         tallies.append(LeakTally.from_plain(json.loads(row["tally"])))

@@ -25,7 +25,9 @@ def _double(number: int, seconds: float = 0.0) -> int:
 @settings(max_examples=8, deadline=None)
 @given(number=st.integers(0, 30), window=st.integers(1, 12))
 def test_each_item_comes_back_once_with_its_result(number, window) -> None:
-    ended = [(item, ray.get(reference)) for item, reference in as_they_end(_double.remote, range(number), lambda: window)]
+    ended = [
+        (item, ray.get(reference)) for item, reference in as_they_end(_double.remote, range(number), lambda: window)
+    ]
     assert sorted(ended) == [(item, 2 * item) for item in range(number)]
     ordered = [ray.get(reference) for reference in in_order(_double.remote, range(number), lambda: window)]
     assert ordered == [2 * item for item in range(number)]
