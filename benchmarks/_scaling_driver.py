@@ -5,6 +5,7 @@ shards, row groups and tasks, not with the work inside them. Each size runs in a
 """
 
 import hashlib
+import json
 import resource
 import tempfile
 import time
@@ -34,7 +35,7 @@ from pading.shapes.layout import ShapesConfig
 from pading.shapes.writer import write_shapes_world
 from pading.splits.published import shapes_panoptic
 
-BATCH, WORLD = 1024, 64
+BATCH, WORLD, RECORDS = 1024, 64, 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,9 @@ class Spent:
 
 
 def alone(work: Callable[..., Spent], *arguments: object) -> Spent:
-    """Return what some work takes where nothing is left in memory by other work."""
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+    """Return what some work takes in a process of its own, which has no more than this one had: no Ray yet."""
+    assert not ray.is_initialized(), "its threads would not survive"
+    with ProcessPoolExecutor(1, get_context("fork")) as pool:
         return pool.submit(work, *arguments).result()
 
 
@@ -94,8 +96,7 @@ def read_index(num_images: int, num_shards: int) -> Spent:
     """Read an index back and describe its files to a stream, as the driver does when a training begins."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / INDEX_FILE
-        with get_context("spawn").Pool(1) as pool:  # what writing it takes is not counted
-            pool.apply(write_index, (num_images, num_shards, file))
+        alone(write_index, num_images, num_shards, file)  # what writing it takes is not counted
         return spent(lambda: Shards.of(folder, ShardIndex.from_json(file.read_text(), INDEX_FILE)))
 
 
@@ -151,11 +152,22 @@ def whole_epoch(rows_per_group: tuple[tuple[int, ...], ...], batch_size: int, se
     return images
 
 
-def list_records(num_images: int) -> Spent:
-    """Hold the records of all images of a COCO folder, as the driver does when it cuts them into shares."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_shapes_world(Path(folder), ShapesConfig(num_train=num_images, num_val=1, image_px=32))
-        return spent(lambda: list(scan(Path(folder), shapes_panoptic(), "train")))
+def list_records(times: int) -> Spent:
+    """Hold the records of all images of a COCO folder, as the driver does when it cuts them into shares.
+
+    Its annotation file lists the same hundred images so many times, under other ids.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_shapes_world(folder, ShapesConfig(num_train=RECORDS, num_val=1, image_px=32))
+        (file,) = folder.rglob("panoptic_train*.json")
+        content = json.loads(file.read_text())
+        for key, id_name in (("images", "id"), ("annotations", "image_id")):
+            content[key] = [
+                entry | {id_name: entry[id_name] + n * RECORDS} for n in range(times) for entry in content[key]
+            ]
+        file.write_text(json.dumps(content))
+        return spent(lambda: list(scan(folder, shapes_panoptic(), "train")))
 
 
 @ray.remote(num_cpus=1)

@@ -74,8 +74,8 @@ def main() -> None:
     )
     order_group_s = print_data_sets([int(size) for size in options.images])
     peer, ours = print_order()
-    task_s, block_s, task_ratio = print_tasks(options.tasks)
     print_scores()
+    task_s, block_s, task_ratio = print_tasks(options.tasks)
     images = measured(rows, shapes_panoptic().classes)
     print_images(images)
     costs = costs_of(images, task_s=task_s, block_s=block_s, order_group_s=order_group_s)
@@ -113,8 +113,8 @@ def print_data_sets(sizes: Sequence[int]) -> float:
         print(f"{size:14,}" + "".join(map(shown, found)))
     by_shards = [alone(driver.read_index, sizes[0], number) for number in (SHARDS // 10, SHARDS)]
     print(f"{sizes[0]:,} images, index read: {SHARDS // 10} shards{shown(by_shards[0])}, {SHARDS}{shown(by_shards[1])}")
-    records = alone(driver.list_records, num_records := 2000)
-    print(f"records of a COCO folder, {num_records}:{shown(records)}")
+    records = alone(driver.list_records, times := 200)
+    print(f"records of a COCO folder of {times * driver.RECORDS:,} images:{shown(records)}")
     return found[-1].seconds / (sizes[-1] / ROWS_PER_GROUP)
 
 
