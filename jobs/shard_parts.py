@@ -8,7 +8,7 @@ import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,18 @@ def write_part(
     items = [{"share": share} for share in shares]
     blocks = min(len(items), MAX_BLOCKS)
     entries = ray.data.from_items(items, override_num_blocks=blocks).map(_write_one, fn_kwargs=settings)
-    progress, done, written = Progress(f"shard {part}", len(records)), 0, []
-    for share, row in zip(shares, entries.iter_rows(), strict=True):
-        written.append(WrittenShare.from_json(row["written"]))
-        progress.update(done := done + len(share.records))
-    index = index_of(written, split, part, left_out, len(quarantined))
-    quarantined += [entry for share in written for entry in share.quarantined]
+    progress, bad = Progress(f"shard {part}", len(records)), list[Quarantined]()
+
+    def as_they_come() -> Iterator[WrittenShare]:
+        done = 0
+        for share, row in zip(shares, entries.iter_rows(), strict=True):
+            written = WrittenShare.from_json(row["written"])
+            bad.extend(written.quarantined)
+            progress.update(done := done + len(share.records))
+            yield written
+
+    index = index_of(as_they_come(), split, part, left_out, len(quarantined))
+    quarantined += bad
     if not index.files:
         raise ValueError(f"{root}: all {len(quarantined)} images of {split.folder(part)} are bad: {_said(quarantined)}")
     if quarantined:
@@ -94,11 +100,11 @@ def audit_part(index: ShardIndex, split: Split, location: str) -> LeakAudit:
     settings = {"location": location, "classes": split.classes}
     blocks = min(len(files), MAX_BLOCKS)
     counted = ray.data.from_items(files, override_num_blocks=blocks).map(_audit_one, fn_kwargs=settings)
-    progress, tallies = Progress("leak audit, files", len(files)), []
-    for row in counted.iter_rows():
-        tallies.append(LeakTally.from_plain(json.loads(row["tally"])))
-        progress.update(len(tallies))
-    return leak_audit(index, tallies, split)
+    progress, total = Progress("leak audit, files", len(files)), LeakTally.empty(split.classes)
+    for done, row in enumerate(counted.iter_rows(), start=1):
+        total = total + LeakTally.from_plain(json.loads(row["tally"]))
+        progress.update(done)
+    return leak_audit(index, [total], split)
 
 
 def check_part(index: ShardIndex, location: str) -> None:
