@@ -9,10 +9,9 @@ Only the windows that a step falls into are shuffled: the rest of the epoch is n
 go with G and with the steps asked for, not with N.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -103,19 +102,19 @@ class TrainingOrder:
 
     def images_at(self, epoch: int, positions: Int[np.ndarray, "P"]) -> Int[np.ndarray, "P"]:
         """Return the images at some positions of an epoch; all N positions give a permutation of all images."""
-        generator = np.random.default_rng(derive_seed(self.seed, "order", epoch))
-        permuted = generator.permutation(len(self.group_lengths))
-        places = self._shuffled(positions, generator.bit_generator.state)
+        source = np.random.PCG64(derive_seed(self.seed, "order", epoch))
+        permuted = np.random.Generator(source).permutation(len(self.group_lengths))
+        places = self._shuffled(positions, source)
         ends = np.cumsum(self.group_lengths[permuted])  # of the row groups, in the order of reading
         turns = np.searchsorted(ends, places, side="right")
         into_group = places - ends[turns] + self.group_lengths[permuted[turns]]
         images: np.ndarray = self._group_starts[permuted[turns]] + into_group
         return images
 
-    def _shuffled(self, positions: Int[np.ndarray, "P"], state: Mapping[str, Any]) -> Int[np.ndarray, "P"]:
+    def _shuffled(self, positions: Int[np.ndarray, "P"], source: np.random.PCG64) -> Int[np.ndarray, "P"]:
         """Return, for each position, its place in the order of reading, after the windows are shuffled.
 
-        Each place has a random key, the one at its number of draws after `state`; the places of a window are sorted by
+        Each place has a random key, the one at its number among those that the source gives next; the places of a window are sorted by
         their keys. Neighbouring windows draw together.
         """
         lanes, into_lane = positions % self.batch_size, positions // self.batch_size
@@ -129,7 +128,7 @@ class TrainingOrder:
         windows = np.repeat(starts, stops - starts)
         has_gap = starts[1:] != stops[:-1]
         begins, ends = starts[np.append(True, has_gap)], stops[np.append(has_gap, True)]
-        keys = [_draws(state, begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        keys = [_draws(source, begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
         sorted_places = places[np.lexsort((np.concatenate(keys), windows))]
         shuffled: np.ndarray = sorted_places[np.searchsorted(places, lane_starts + into_lane)]
         return shuffled
@@ -168,8 +167,10 @@ def _ranges(starts: Int[np.ndarray, "G"], lengths: Int[np.ndarray, "G"]) -> Int[
     return numbers
 
 
-def _draws(state: Mapping[str, Any], begin: int, end: int) -> Float64[np.ndarray, "P"]:
-    """Return the random numbers `begin` to `end` (excluded) that follow a state of PCG64, without those before them."""
-    source = np.random.PCG64()
-    source.state = state
-    return np.random.Generator(source.advance(begin)).random(end - begin)
+def _draws(source: np.random.PCG64, begin: int, end: int) -> Float64[np.ndarray, "P"]:
+    """Return the random numbers `begin` to `end` (excluded) that a source would give next, without those before them."""
+    ahead = np.random.PCG64()
+    ahead.state = source.state
+    ahead.advance(begin)
+    numbers: np.ndarray = np.random.Generator(ahead).random(end - begin)
+    return numbers
