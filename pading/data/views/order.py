@@ -114,8 +114,8 @@ class TrainingOrder:
     def _shuffled(self, positions: Int[np.ndarray, "P"], source: np.random.PCG64) -> Int[np.ndarray, "P"]:
         """Return, for each position, its place in the order of reading, after the windows are shuffled.
 
-        Each place has a random key, the one at its number among those that the source gives next; the places of a window are sorted by
-        their keys. Neighbouring windows draw together.
+        Each place has a random key, the one at its number among those that the source gives next; the places of a
+        window are sorted by their keys. Neighbouring windows draw together.
         """
         lanes, into_lane = positions % self.batch_size, positions // self.batch_size
         shortest, longer = divmod(self.num_images, self.batch_size)  # the first lanes have one image more
@@ -135,7 +135,8 @@ class TrainingOrder:
 
     @cached_property
     def _group_starts(self) -> Int[np.ndarray, "G"]:
-        return np.cumsum(self.group_lengths) - self.group_lengths
+        starts: np.ndarray = np.cumsum(self.group_lengths) - self.group_lengths
+        return starts
 
     def _places(self, epochs: Int[np.ndarray, "T B"], images: Int[np.ndarray, "T B"]) -> Places:
         groups = np.searchsorted(self._group_starts, images, side="right") - 1  # counted over all files
@@ -168,7 +169,7 @@ def _ranges(starts: Int[np.ndarray, "G"], lengths: Int[np.ndarray, "G"]) -> Int[
 
 
 def _draws(source: np.random.PCG64, begin: int, end: int) -> Float64[np.ndarray, "P"]:
-    """Return the random numbers `begin` to `end` (excluded) that a source would give next, without those before them."""
+    """Return the random numbers `begin` to `end` (excluded) that a source would give next; it stays as it is."""
     ahead = np.random.PCG64()
     ahead.state = source.state
     ahead.advance(begin)
