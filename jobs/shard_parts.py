@@ -41,7 +41,7 @@ from pading.splits.split import Part, Split
 
 MEGABYTE = 2**20
 MAX_BLOCKS = 10_000  # Ray Data's driver spends some 10 ms on each, so that more of them would hold up the cluster
-FILES_TOGETHER = 8  # that a task hashes, in threads: half a gigabyte, and a store answers slowly
+FILES_TOGETHER = 8  # that a task hashes, in threads, since a store answers slowly: a gigabyte
 SHARD_NAME = re.compile(r"part-\d{5}-[0-9a-f]{8}\.parquet")
 
 
