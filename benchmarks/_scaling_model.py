@@ -28,7 +28,8 @@ class Costs:
     cache_s: float  # what a forward pass needs beside the network: decoding, matching
     forward_flops: float
     region_flops: float  # of an image's masks that are encoded
-    score_s: float  # an image and a row
+    score_image_s: float  # once for all rows
+    score_s: float  # for each of them
     fit_s: float  # one fit of generator and classifier
     trial_s: float  # fits on every hold-out
     shard_bytes: float
@@ -154,7 +155,11 @@ def _needs(costs: Costs, machine: Machine, work: Workload, stage: str) -> _Needs
     if stage == "fit":
         return _Needs(core_s=work.fits * costs.fit_s, serial={}, parts=work.fits)
     parts = math.ceil(val_groups / GROUPS_PER_PART)
-    return _Needs(core_s=val * work.rows * costs.score_s, serial={"driver": parts * costs.task_s}, parts=parts)
+    return _Needs(
+        core_s=val * (costs.score_image_s + work.rows * costs.score_s),
+        serial={"driver": parts * costs.task_s},
+        parts=parts,
+    )
 
 
 def _slowest(name: str, need: _Needs, machine: Machine, work: Workload, gpus: int) -> StageTime:

@@ -21,6 +21,7 @@ COSTS = Costs(
     cache_s=0.0,
     forward_flops=4e11,
     region_flops=1e11,
+    score_image_s=0.1,
     score_s=0.002,
     fit_s=60.0,
     trial_s=120.0,
@@ -73,6 +74,11 @@ def test_a_sweep_ends_with_its_last_trial() -> None:
     assert stage("sweep", 1).seconds == pytest.approx(10 * 120 / 5)
     assert stage("sweep", 2).seconds == stage("sweep", 64).seconds == pytest.approx(120)
     assert stage("sweep", 1).stops_at == 2
+
+
+def test_a_row_more_costs_less_than_the_first() -> None:
+    """1600 images: 0.1 s each for all rows, 0.002 s for each row, on five cores."""
+    assert stage("evaluate", 1).seconds == pytest.approx(1600 * (0.1 + 10 * 0.002) / 5)
 
 
 def test_the_driver_is_what_is_left_of_a_stage_that_is_spread_far() -> None:
