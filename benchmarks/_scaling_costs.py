@@ -16,7 +16,7 @@ from pyarrow.fs import LocalFileSystem
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks._regions_world import OBJECTNESS, made_up
-from benchmarks.image_branch import STYLE, pruned_and_batched, random_clip
+from benchmarks.image_branch import pruned_and_batched, random_clip
 from benchmarks.segmenter_step import PAIRS, Ours
 from benchmarks.sweep_cost import BLOCK_STEPS, HOLDOUTS, SIZES, CachedFit
 from jobs.clip_tower import image_tower
@@ -114,8 +114,8 @@ def of_network(
     images = runner.images
     with torch.inference_mode():
         seconds["forward"] = fastest(lambda: segmenter(images), 2) / pair.batch
-        with FlopCounterMode(display=False) as counter:
-            segmenter(images)
+    with FlopCounterMode(display=False) as counter:  # it follows gradients, so that there must be some
+        segmenter(images)
     flops["forward"] = counter.get_total_flops() / pair.batch
     num_bytes["weights"] = sum(4.0 * parameter.numel() for parameter in segmenter.parameters())
 
@@ -130,13 +130,13 @@ def of_network(
 
 def of_regions(seconds: dict[str, float], flops: dict[str, float]) -> None:
     """Measure the image branch on made-up queries, of which a fifth or so matter."""
-    world, tower = made_up(2, OBJECTNESS), image_tower(random_clip("ViT-B-32"))
+    world, clip = made_up(2, OBJECTNESS), random_clip("ViT-B-32")
+    tower = image_tower(clip)
     is_chosen = [worth_encoding(logits, NEGLIGIBLE) for logits in world.head_logits]
     seconds["regions"] = fastest(lambda: pruned_and_batched(world, tower, is_chosen), 2) / len(is_chosen)
     with FlopCounterMode(display=False) as counter:
-        pruned_and_batched(world, tower, is_chosen)
-    flops["regions"] = counter.get_total_flops() / len(is_chosen)
-    assert STYLE == "crop+mask"
+        clip.model.encode_image(torch.zeros(1, 3, tower.side_px, tower.side_px))
+    flops["regions"] = counter.get_total_flops() * float(np.mean([which.sum() for which in is_chosen]))
 
 
 def of_scoring(seconds: dict[str, float]) -> None:
