@@ -48,7 +48,7 @@ class Machine:
     gpu_tflops: float  # that the segmenter sustains
     cores_per_gpu: float
     gpus_per_node: int
-    network_gb_s: float  # that a GPU has to others while gradients are summed
+    network_gb_s: float  # of a GPU to other nodes, while gradients are summed; inside a node that takes no time
     storage_gb_s: float  # that a node reads or writes
     dollars_per_gpu_hour: float
     dollars_per_tb_month: float
@@ -172,8 +172,8 @@ def _slowest(name: str, need: _Needs, machine: Machine, work: Workload, gpus: in
         "storage": need.num_bytes / (nodes * machine.storage_gb_s * 1e9),
     }
     waits = {what: seconds for what, seconds in need.serial.items() if what != "network"}
-    network = need.serial.get("network", 0.0) if ranks > 1 else 0.0  # after the step, in turn with it
-    bounds["GPUs"] += network
+    if nodes > 1:  # after each step, in turn with it
+        bounds["GPUs"] += need.serial.get("network", 0.0)
     limit, seconds = max((bounds | waits).items(), key=lambda bound: bound[1])
     return StageTime(name=name, seconds=seconds, limit=limit, stops_at=_stops_at(need, machine))
 
@@ -181,6 +181,8 @@ def _slowest(name: str, need: _Needs, machine: Machine, work: Workload, gpus: in
 def _stops_at(need: _Needs, machine: Machine) -> float:
     """Return where the work of all GPUs together, spread evenly, takes as long as what cannot be spread."""
     spread = max(need.gpu_s, need.core_s / machine.cores_per_gpu)
-    by_serial = spread / max(need.serial.values()) if any(need.serial.values()) else math.inf
     by_parts = need.parts if need.gpu_s else need.parts / machine.cores_per_gpu
-    return min(by_serial, by_parts)
+    by_serial = {what: spread / seconds for what, seconds in need.serial.items() if seconds > 0}
+    if "network" in by_serial:
+        by_serial["network"] = max(by_serial["network"], machine.gpus_per_node)
+    return min(by_parts, *by_serial.values(), math.inf)

@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--gpu-tflops", type=float, default=20.0, help="that the segmenter sustains")
     parser.add_argument("--cores-per-gpu", type=float, default=6.0)
     parser.add_argument("--gpus-per-node", type=int, default=8)
-    parser.add_argument("--network-gb-s", type=float, default=6.25, help="of a GPU, while gradients are summed")
+    parser.add_argument("--network-gb-s", type=float, default=6.25, help="of a GPU to other nodes")
     parser.add_argument("--storage-gb-s", type=float, default=2.0, help="of a node")
     parser.add_argument("--dollars-per-gpu-hour", type=float, default=4.10)
     parser.add_argument("--dollars-per-tb-month", type=float, default=23.0)

@@ -58,10 +58,16 @@ def test_a_stage_on_one_gpu_takes_what_its_slowest_resource_takes() -> None:
     assert stage("shard", 1).seconds == pytest.approx((17_600 * 0.05 + 16_000 * 0.01) / 5)
 
 
-def test_summing_gradients_takes_time_from_two_ranks_on() -> None:
+def test_summing_gradients_takes_time_from_two_nodes_on() -> None:
     """10,000 steps send 2e8 bytes each: 0.02 s a step on top of the work."""
-    assert stage("pretrain", 4).seconds == pytest.approx(16_000 / 4 + 200)
-    assert stage("pretrain", 1).seconds == pytest.approx(16_000)
+    assert stage("pretrain", 8).seconds == pytest.approx(16_000 / 8 + 200)
+    assert stage("pretrain", 4).seconds == pytest.approx(16_000 / 4)
+
+
+def test_a_slow_network_stops_a_training_at_one_node() -> None:
+    slow = replace(MACHINE, network_gb_s=0.01)
+    assert stage("pretrain", 1, machine=slow).stops_at == 4
+    assert stage("pretrain", 1, machine=replace(MACHINE, network_gb_s=1.0)).stops_at == pytest.approx(16_000 / 2000)
 
 
 def test_ranks_beyond_the_batch_do_not_help() -> None:
