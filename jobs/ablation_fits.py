@@ -11,6 +11,7 @@ import ray
 import torch
 
 from cluster.storage import RunDir, write_json, written_whole
+from cluster.tasks import as_they_end
 from jobs.failures import root_cause
 from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress, complain
@@ -79,18 +80,16 @@ def fit_missing(run_dir: RunDir, fits: Sequence[Fit]) -> dict[Fit, str]:
     if not missing:
         return {}
     inputs = ray.put(read_fit_inputs(run_dir))
-    pending = {_fit_one.remote(inputs, fit): fit for fit in missing}
-    progress, failures, waiting = Progress("fits", len(missing)), dict[Fit, str](), list(pending)
-    while waiting:
-        (done,), waiting = ray.wait(waiting)
-        fit = pending[done]
+    progress, failures = Progress("fits", len(missing)), dict[Fit, str]()
+    finished = as_they_end(lambda fit: _fit_one.remote(inputs, fit), missing)
+    for done, (fit, reference) in enumerate(finished, start=1):
         try:
-            ray.get(done)
+            ray.get(reference)
         except Exception as error:  # whatever became of this fit, or of its worker, the others go on
             cause = root_cause(error)
             failures[fit] = " ".join(f"{type(cause).__name__}: {cause}".split())
             complain(f"  failed: {fit.name}: {failures[fit]}")
-        progress.update(len(missing) - len(waiting), fit.name)
+        progress.update(done, fit.name)
     return failures
 
 

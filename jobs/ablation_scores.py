@@ -15,6 +15,8 @@ from pading.evaluate.per_image import ImageScores
 from pading.evaluate.row_scores import Asked
 from pading.evaluate.score_files import read_scores, write_scores
 
+ROWS_TOGETHER = 16  # in the driver's memory; opening a part costs as much as there are rows in it
+
 
 def score_missing(config: PipelineConfig, run_dir: RunDir, fits: Sequence[Fit], folder: Path) -> None:
     """Score what has no scores yet; parts of a pass that was killed are found in `folder`, which ends empty.
@@ -28,8 +30,10 @@ def score_missing(config: PipelineConfig, run_dir: RunDir, fits: Sequence[Fit], 
     rows = [ScoredRow(folder=fit.folder, inference=config.inference) for fit in missing]
     inputs = RowInputs(classes=shard_classes(run_dir))
     scored = score_run(config, run_dir, rows, inputs, Asked(tasks=(config.task,)), folder)
-    for number, fit in enumerate(missing):
-        write_scores(_scores_path(config, fit), [scored.row(number)])
+    for start in range(0, len(missing), ROWS_TOGETHER):
+        numbers = range(start, min(start + ROWS_TOGETHER, len(missing)))
+        for number, scores in zip(numbers, scored.rows(numbers), strict=True):
+            write_scores(_scores_path(config, missing[number]), [scores])
     shutil.rmtree(folder)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from cluster.session import connect
 from cluster.storage import RunDir, write_json
+from cluster.tasks import as_they_end
 from jobs.config import PipelineConfig, calibrated_inference, scored_tasks
 from jobs.constants import choose_constants, described
 from jobs.fit import fitted_rows
@@ -157,15 +158,16 @@ def _report_all(
     """Return the reports of all rows, in order, and keep the scores of each."""
     (folder / SCORES).mkdir()
     seed = derive_seed(config.seed, "drawn images")
-    pending = {}
-    for number, row in enumerate(rows):
-        path = (folder / SCORES / f"{row['method']}-{row['profile']}-seed{row['seed']}.npz").resolve()
-        pending[_report_row.remote(scored, number, path, asked, config.evaluate.resamples, seed)] = number
-    progress, waiting = Progress("report rows", len(rows)), list(pending)
-    reports: dict[int, RowReport] = {}
-    while waiting:
-        (done,), waiting = ray.wait(waiting)
-        reports[pending[done]] = ray.get(done)
+    names = [f"{row['method']}-{row['profile']}-seed{row['seed']}.npz" for row in rows]
+    paths = [(folder / SCORES / name).resolve() for name in names]
+    shared = ray.put(scored)
+
+    def submit(number: int) -> ray.ObjectRef:
+        return _report_row.remote(shared, number, paths[number], asked, config.evaluate.resamples, seed)
+
+    progress, reports = Progress("report rows", len(rows)), dict[int, RowReport]()
+    for number, reference in as_they_end(submit, range(len(rows))):
+        reports[number] = ray.get(reference)
         progress.update(len(reports))
     return [reports[number] for number in range(len(rows))]
 
@@ -177,7 +179,7 @@ def report_and_keep(scored: ScoringPass, number: int, path: Path, asked: Asked, 
         ValueError: if the images scored are not those of the val shards.
     """
     torch.set_num_threads(1)
-    scores = scored.row(number)
+    (scores,) = scored.rows([number])
     write_scores(path, [scores])
     inside = unseen_world(scored.classes).classes
     return report_row(scores, scored.classes, inside, asked.penalties, resamples, seed)

@@ -10,6 +10,7 @@ from pyarrow.fs import FileSystem
 
 from pading.data.errors import DataError
 from pading.data.shards.rows import PARQUET_OPTIONS
+from pading.data.threads import map_in_threads
 
 EXTENSION = b"ARROW:extension:name"  # how a file names such a type to a reader that does not know it
 
@@ -33,14 +34,16 @@ def read_parquet(files: Sequence[str | Path], filesystem: FileSystem | None = No
     if not files:
         raise ValueError("no parquet files to read; run the stage that writes them first")
     paths = [str(path) for path in files]
-    for path in paths:
-        _refuse_objects(pq.read_schema(path, filesystem=filesystem), path)
+    for path, schema in zip(
+        paths, map_in_threads(lambda p: pq.read_schema(p, filesystem=filesystem), paths), strict=True
+    ):
+        _refuse_objects(schema, path)
     return ray.data.read_parquet(paths, filesystem=filesystem, override_num_blocks=len(paths))
 
 
 def count_rows(files: Sequence[str | Path], filesystem: FileSystem | None = None) -> int:
     """Return the number of rows in parquet files, from their footers."""
-    return sum(pq.read_metadata(str(path), filesystem=filesystem).num_rows for path in files)
+    return sum(map_in_threads(lambda path: pq.read_metadata(str(path), filesystem=filesystem).num_rows, files))
 
 
 def _refuse_objects(fields: Iterable[pa.Field], path: str) -> None:

@@ -22,6 +22,7 @@ import tyro
 from cluster.filesystem import open_location
 from cluster.session import connect
 from cluster.storage import RunDir, write_json, written_whole
+from cluster.tasks import in_order
 from jobs.cache import prediction_files
 from jobs.config import PipelineConfig, read_config
 from jobs.evaluate import ROWS
@@ -119,12 +120,10 @@ def _write_parts(
     (folder / "parts").mkdir()
     shared = ray.put((model, inputs, tasks, names))
     parts = [folder / "parts" / f"{number:06d}.jsonl" for number in range(len(shares))]
-    pending = [
-        _write_share.remote(shared, path, groups, folder, part)
-        for (path, groups), part in zip(shares, parts, strict=True)
-    ]
     progress, done = Progress("results", len(names)), 0
-    for number in pending:
+    for number in in_order(
+        lambda task: _write_share.remote(shared, *task[0], folder, task[1]), zip(shares, parts, strict=True)
+    ):
         progress.update(done := done + ray.get(number))
     if done != len(names):
         raise ValueError(f"{done} images are cached, the val shards hold {len(names)}; redo the cache stage")

@@ -16,6 +16,7 @@ import torch
 
 from cluster.filesystem import open_location
 from cluster.storage import RunDir
+from cluster.tasks import as_they_end
 from jobs.cache import prediction_files
 from jobs.config import PipelineConfig
 from jobs.progress import Progress
@@ -24,6 +25,7 @@ from jobs.shard import shard_files, shard_folder
 from pading.classes import ClassTable
 from pading.config import to_plain
 from pading.data.shards.rows import read_rows
+from pading.data.threads import map_in_threads
 from pading.evaluate.inference import InferenceConfig
 from pading.evaluate.predictions import num_groups
 from pading.evaluate.row_scores import Asked, RowScores
@@ -42,16 +44,17 @@ class ScoringPass:
     classes: ClassTable
     image_ids: tuple[int, ...]
 
-    def row(self, number: int) -> RowScores:
-        """Return the scores of the pass's row of this number.
+    def rows(self, numbers: Sequence[int]) -> list[RowScores]:
+        """Return the scores of the pass's rows of these numbers; each part is opened once for all of them.
 
         Raises:
             ValueError: if the images scored are not those of the val shards, each once, or a part is damaged.
         """
-        scores = RowScores.concatenate([read_scores(part, self.classes, [number])[0] for part in self.parts])
-        for one in scores.generalised.values():
+        by_part = [read_scores(part, self.classes, numbers) for part in self.parts]
+        rows = [RowScores.concatenate([scores[place] for scores in by_part]) for place in range(len(numbers))]
+        for one in (one for row in rows for one in row.generalised.values()):
             _require_same_images(one.image_ids, self.image_ids)
-        return scores
+        return rows
 
 
 def score_run(
@@ -73,21 +76,17 @@ def score_predictions(
     parts_folder = folder / pass_key(rows, asked)
     parts_folder.mkdir(parents=True, exist_ok=True)
     tasks = {}
-    for path in files:
-        for start in range(0, total := num_groups(path), GROUPS_PER_PART):
+    for path, total in zip(files, map_in_threads(num_groups, files), strict=True):
+        for start in range(0, total, GROUPS_PER_PART):
             part = (parts_folder / f"{path.stem}-{start:05d}.npz").resolve()
             tasks[part] = (path.resolve(), range(start, min(start + GROUPS_PER_PART, total)))
-    pending = [
-        _score_part.remote(part, path, groups, list(rows), inputs, asked)
-        for part, (path, groups) in tasks.items()
-        if not part.is_file()
-    ]
-    begun, done = len(tasks) - len(pending), len(tasks) - len(pending)
+    missing = [part for part in tasks if not part.is_file()]
+    begun = len(tasks) - len(missing)
     progress = Progress(f"score {len(rows)} rows, parts", len(tasks), begun=begun)
-    while pending:
-        finished, pending = ray.wait(pending)
-        ray.get(finished)
-        done += len(finished)
+    shared = ray.put((list(rows), inputs, asked))
+    finished = as_they_end(lambda part: _score_part.remote(part, *tasks[part], shared), missing)
+    for done, (_, reference) in enumerate(finished, start=begun + 1):
+        ray.get(reference)
         progress.update(done)
     return ScoringPass(parts=tuple(tasks), classes=inputs.classes, image_ids=tuple(image_ids))
 
@@ -111,11 +110,9 @@ def _score_part(
     part: Path,
     predictions: Path,
     groups: Sequence[int],
-    rows: Sequence[ScoredRow],
-    inputs: RowInputs,
-    asked: Asked,
+    shared: tuple[Sequence[ScoredRow], RowInputs, Asked],
 ) -> None:
-    score_part(part, predictions, groups, rows, inputs, asked)
+    score_part(part, predictions, groups, *shared)
 
 
 def scored_tasks_digest(tasks: Sequence[Task], inference: InferenceConfig) -> str:

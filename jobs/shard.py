@@ -13,12 +13,12 @@ from cluster.session import connect
 from cluster.storage import RunDir
 from jobs.config import PipelineConfig, split_of
 from jobs.progress import say
-from jobs.shard_parts import MEGABYTE, audit_part, publish_index, read_index, refuse_other_split, write_part
+from jobs.shard_parts import MEGABYTE, audit_part, check_part, publish_index, read_index, refuse_other_split, write_part
 from pading.classes import ClassTable
 from pading.data.errors import DataError, MissingFileError
 from pading.data.shards.audit import LeakAudit
 from pading.data.shards.index import INDEX_FILE, ShardIndex
-from pading.data.shards.proof import check_audit, check_files
+from pading.data.shards.proof import check_audit
 from pading.data.shards.shares import Quarantined
 from pading.splits.split import Part
 
@@ -87,8 +87,7 @@ def audited_training_shards(config: PipelineConfig, run_dir: RunDir) -> ShardInd
     if read_index(there) != index:
         what = f"differs from its copy in {run_dir.artefact('shards')}"
         raise DataError(there, what, "another run wrote there: write the shards again, to a location of their own")
-    filesystem, folder = open_location(location)
-    check_files(index, filesystem, folder)
+    check_part(index, location)
     say(f"  training shards: {len(index.files)} files, {index.num_bytes / MEGABYTE:.0f} MB, as they were audited")
     return index
 

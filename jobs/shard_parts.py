@@ -8,9 +8,11 @@ import dataclasses
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
 import ray.data
 
 from cluster.filesystem import (
@@ -25,18 +27,21 @@ from cluster.filesystem import (
     write_file,
 )
 from cluster.storage import RunDir
+from cluster.tasks import in_order
 from jobs.config import PipelineConfig, data_root
 from jobs.progress import Progress, say
 from pading.classes import ClassTable
 from pading.data.coco.source import ImageRecord, choose, scan
 from pading.data.errors import DataError, MissingFileError, OtherClassesError
 from pading.data.shards.audit import LeakAudit, LeakTally
-from pading.data.shards.index import INDEX_FILE, ShardIndex, shard_file_from_plain
-from pading.data.shards.proof import audit_file, leak_audit
+from pading.data.shards.index import INDEX_FILE, ShardFile, ShardIndex, shard_file_from_plain
+from pading.data.shards.proof import audit_file, check_files, check_listing, leak_audit
 from pading.data.shards.shares import Quarantined, WrittenShare, index_of, plan_shares, write_share
 from pading.splits.split import Part, Split
 
 MEGABYTE = 2**20
+MAX_BLOCKS = 10_000  # Ray Data's driver spends some 10 ms on each, so that more of them would hold up the cluster
+FILES_TOGETHER = 8  # that a task hashes, in threads, since a store answers slowly: a gigabyte
 SHARD_NAME = re.compile(r"part-\d{5}-[0-9a-f]{8}\.parquet")
 
 
@@ -62,13 +67,20 @@ def write_part(
         "skip_bad": config.data.skip_bad,
     }
     items = [{"share": share} for share in shares]
-    entries = ray.data.from_items(items, override_num_blocks=len(items)).map(_write_one, fn_kwargs=settings)
-    progress, done, written = Progress(f"shard {part}", len(records)), 0, []
-    for share, row in zip(shares, entries.iter_rows(), strict=True):
-        written.append(WrittenShare.from_json(row["written"]))
-        progress.update(done := done + len(share.records))
-    index = index_of(written, split, part, left_out, len(quarantined))
-    quarantined += [entry for share in written for entry in share.quarantined]
+    blocks = min(len(items), MAX_BLOCKS)
+    entries = ray.data.from_items(items, override_num_blocks=blocks).map(_write_one, fn_kwargs=settings)
+    progress, bad = Progress(f"shard {part}", len(records)), list[Quarantined]()
+
+    def as_they_come() -> Iterator[WrittenShare]:
+        done = 0
+        for share, row in zip(shares, entries.iter_rows(), strict=True):
+            written = WrittenShare.from_json(row["written"])
+            bad.extend(written.quarantined)
+            progress.update(done := done + len(share.records))
+            yield written
+
+    index = index_of(as_they_come(), split, part, left_out, len(quarantined))
+    quarantined += bad
     if not index.files:
         raise ValueError(f"{root}: all {len(quarantined)} images of {split.folder(part)} are bad: {_said(quarantined)}")
     if quarantined:
@@ -86,12 +98,28 @@ def audit_part(index: ShardIndex, split: Split, location: str) -> LeakAudit:
     """
     files = [{"file": json.dumps(dataclasses.asdict(file))} for file in index.files]
     settings = {"location": location, "classes": split.classes}
-    counted = ray.data.from_items(files, override_num_blocks=len(files)).map(_audit_one, fn_kwargs=settings)
-    progress, tallies = Progress("leak audit, files", len(files)), []
-    for row in counted.iter_rows():
-        tallies.append(LeakTally.from_plain(json.loads(row["tally"])))
-        progress.update(len(tallies))
-    return leak_audit(index, tallies, split)
+    blocks = min(len(files), MAX_BLOCKS)
+    counted = ray.data.from_items(files, override_num_blocks=blocks).map(_audit_one, fn_kwargs=settings)
+    progress, total = Progress("leak audit, files", len(files)), LeakTally.empty(split.classes)
+    for done, row in enumerate(counted.iter_rows(), start=1):
+        total = total + LeakTally.from_plain(json.loads(row["tally"]))
+        progress.update(done)
+    return leak_audit(index, [total], split)
+
+
+def check_part(index: ShardIndex, location: str) -> None:
+    """Accept the files at a location as exactly those of an index; every byte is hashed, all over the cluster.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if one has another size or other bytes, or there is one more.
+    """
+    check_listing(index, *open_location(location))
+    groups = [index.files[start : start + FILES_TOGETHER] for start in range(0, len(index.files), FILES_TOGETHER)]
+    progress = Progress("check shards, files", len(index.files))
+    for done, reference in enumerate(in_order(lambda files: _check_some.remote(files, location), groups), start=1):
+        ray.get(reference)
+        progress.update(min(done * FILES_TOGETHER, len(index.files)))
 
 
 def refuse_other_split(location: str, split: Split) -> None:
@@ -185,6 +213,12 @@ def _audit_one(row: dict[str, str], location: str, classes: ClassTable) -> dict[
     filesystem, folder = open_location(location)
     tally = audit_file(filesystem, folder, shard_file_from_plain(json.loads(row["file"])), classes)
     return {"tally": json.dumps(tally.to_plain())}
+
+
+@ray.remote(num_cpus=1)
+def _check_some(files: Sequence[ShardFile], location: str) -> None:
+    filesystem, folder = open_location(location)
+    check_files(files, filesystem, folder)
 
 
 def _check_there(index: ShardIndex, location: str) -> None:

@@ -136,6 +136,16 @@ def test_a_job_that_broke_off_goes_on_with_what_is_missing(world: Path, finished
         assert (run_dir.artefact("shards") / "train" / name).stat().st_mtime_ns == changed
 
 
+def test_shares_that_lie_in_one_block_are_written_as_if_each_had_its_own(
+    clean_world: Path, finished: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.shard_parts.MAX_BLOCKS", 2)
+    monkeypatch.setattr("jobs.shard_parts.FILES_TOGETHER", 2)
+    run_dir = shard(config_of(clean_world), tmp_path / "run")
+    assert files_below(run_dir.artefact("shards")) == files_below(finished.artefact("shards"))
+    audited_training_shards(config_of(clean_world), run_dir)
+
+
 def test_finished_shares_of_other_photos_are_written_again(world: Path, tmp_path: Path) -> None:
     config, location = config_of(world, shards=str(tmp_path / "there")), tmp_path / "there" / "train"
     shard(config, tmp_path / "run")

@@ -3,9 +3,9 @@
 Readers go by the index, not by a listing: a file is part of the data set when the index names it. Axis: K classes.
 """
 
-import dataclasses
 import hashlib
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +67,10 @@ class ShardIndex:
 
     def to_json(self) -> str:
         """Return the index as JSON text; equal indices have equal text."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+        fields = {**vars(self), "counts": dict(self.counts), "files": []}
+        text = json.dumps(fields, indent=1, sort_keys=True)
+        files = ",\n".join(textwrap.indent(_file_text(file), "  ") for file in self.files)
+        return (text.replace('"files": []', f'"files": [\n{files}\n ]', 1) if files else text) + "\n"
 
     @staticmethod
     def from_json(text: str, file: str) -> "ShardIndex":
@@ -105,6 +108,11 @@ def shard_file_from_plain(fields: Mapping[str, Any]) -> ShardFile:
     if not is_sound:
         raise ValueError(f"{fields!r} does not describe a shard")
     return file
+
+
+def _file_text(file: ShardFile) -> str:
+    """Return the text of one file; the encoder keeps a piece of text for each number until the last is there."""
+    return json.dumps(vars(file), indent=1, sort_keys=True)
 
 
 def content_name(number: int, sha256: str) -> str:

@@ -81,19 +81,27 @@ def check_audit(audit: LeakAudit, index: ShardIndex, split: Split, file: str) ->
     audit.tally.check()
 
 
-def check_files(index: ShardIndex, filesystem: FileSystem, folder: str) -> None:
-    """Accept the files of a folder as exactly those of an index, by size and by the sha256 of every byte.
+def check_listing(index: ShardIndex, filesystem: FileSystem, folder: str) -> None:
+    """Accept a folder that holds no shards but those of an index.
 
     Raises:
-        FileNotFoundError: if a file is missing.
-        ValueError: if one has another size or other bytes, or there is one more.
+        ValueError: if there is one more.
     """
     found = filesystem.get_file_info(FileSelector(folder, allow_not_found=True))
     names = {entry.base_name for entry in found if entry.type == FileType.File and _is_shard(entry.base_name)}
     if added := sorted(names - {file.name for file in index.files}):
         raise DataError(f"{folder}/{added[0]}", "is not in index.json", "remove it or write the shards again")
+
+
+def check_files(files: Sequence[ShardFile], filesystem: FileSystem, folder: str) -> None:
+    """Accept files of a folder as those that an index describes, by size and by the sha256 of every byte.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if one has another size or other bytes.
+    """
     with ThreadPoolExecutor(NUM_THREADS) as threads:
-        for _ in threads.map(lambda file: _check_file(filesystem, folder, file), index.files):
+        for _ in threads.map(lambda file: _check_file(filesystem, folder, file), files):
             pass
 
 

@@ -7,7 +7,7 @@ Axis: K classes.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,26 +140,30 @@ def write_share(share: Share, split: Split, part: Part, folder: Path, *, skip_ba
 
 
 def index_of(
-    written: Sequence[WrittenShare], split: Split, part: Part, left_out: Mapping[str, int], quarantined: int = 0
+    written: Iterable[WrittenShare], split: Split, part: Part, left_out: Mapping[str, int], quarantined: int = 0
 ) -> ShardIndex:
-    """Return the index of written shares; `quarantined` counts the images that did not get into any share.
+    """Return the index of written shares, of which it keeps the files; the rest is counted as they come.
 
-    `left_out` counts the images of each reason why the split does not use them.
+    `left_out` counts the images of each reason why the split does not use them, `quarantined` those that did not get
+    into any share.
     """
-    files = tuple(share.file for share in written if share.file is not None)
+    files, bad, total = list[ShardFile](), quarantined, _Counts.of(split)
+    for share in written:
+        files += [] if share.file is None else [share.file]
+        bad += len(share.quarantined)
+        total.class_segments += np.array(share.class_segments)
+        total.class_pixels += np.array(share.class_pixels)
     kept = sum(file.num_rows for file in files)
-    bad = quarantined + sum(len(share.quarantined) for share in written)
     counts = {"found": kept + bad + sum(left_out.values()), "kept": kept, **left_out, "quarantined": bad}
-    zeros = np.zeros(split.classes.num_classes, dtype=np.int64)
     return ShardIndex(
         schema_version=SCHEMA_VERSION,
         split=split.name,
         part=part,
         classes=hashlib.sha256(split.classes.to_json().encode()).hexdigest(),
-        files=files,
+        files=tuple(files),
         counts=counts,
-        class_segments=tuple(sum((np.array(share.class_segments) for share in written), zeros).tolist()),
-        class_pixels=tuple(sum((np.array(share.class_pixels) for share in written), zeros).tolist()),
+        class_segments=tuple(total.class_segments.tolist()),
+        class_pixels=tuple(total.class_pixels.tolist()),
     )
 
 

@@ -3,14 +3,18 @@
 A batch of B images has B *lanes*. In every epoch all row groups are permuted, their rows laid end to end and cut into B
 contiguous lanes; position p of the epoch is image p // B of lane p mod B. So a batch mixes B distant places while each
 lane is read front to back, a row group at a time. Epochs follow one another without a gap: a step may hold the last
-images of one and the first of the next. Axes: N images, G row groups, T steps, B images of a step.
+images of one and the first of the next. Axes: N images, G row groups, T steps, B images of a step, P positions.
+
+Only the windows that a step falls into are shuffled: the rest of the epoch is never laid out, so that time and memory
+go with G and with the steps asked for, not with N.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float64, Int
 
 from pading.data.shards.rows import ROWS_PER_GROUP
 from pading.randomness import derive_seed
@@ -55,13 +59,20 @@ class TrainingOrder:
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.window < 1:
             raise ValueError(f"batch_size {self.batch_size} and window {self.window} must both be at least 1")
-        if self.num_images == 0 or any(rows < 1 for groups in self.rows_per_group for rows in groups):
+        if not self.group_lengths.size or self.group_lengths.min() < 1:
             raise ValueError(f"{len(self.rows_per_group)} files with no rows, or with an empty row group")
 
-    @property
+    @cached_property
+    def group_lengths(self) -> Int[np.ndarray, "G"]:
+        """Rows of every row group, file after file."""
+        return np.concatenate(
+            [np.zeros(0, dtype=np.int64), *(np.array(rows, np.int64) for rows in self.rows_per_group)]
+        )
+
+    @cached_property
     def num_images(self) -> int:
         """N."""
-        return sum(map(sum, self.rows_per_group))
+        return int(self.group_lengths.sum())
 
     @property
     def patience(self) -> int:
@@ -86,40 +97,58 @@ class TrainingOrder:
         images = np.empty_like(positions)
         for epoch in np.unique(epochs).tolist():
             inside = epochs == epoch
-            images[inside] = self.images_of_epoch(epoch)[positions[inside]]
+            images[inside] = self.images_at(epoch, positions[inside])
         return self._places(epochs, images)
 
-    def images_of_epoch(self, epoch: int) -> Int[np.ndarray, "N"]:
-        """Return the image at each position of an epoch; a permutation of all images."""
-        generator = np.random.default_rng(derive_seed(self.seed, "order", epoch))
-        lengths = self._group_lengths()
-        permuted = generator.permutation(len(lengths))
-        read = _ranges((np.cumsum(lengths) - lengths)[permuted], lengths[permuted])  # images in the order of reading
-        lane_lengths = self.num_images // self.batch_size + (
-            np.arange(self.batch_size) < self.num_images % self.batch_size
-        )
-        lane_starts = np.cumsum(lane_lengths) - lane_lengths
-        in_lane = _ranges(np.zeros_like(lane_lengths), lane_lengths)
-        # A new window begins where a lane begins and every `window` rows after; sorting by (window, a random key)
-        # shuffles inside windows and nowhere else.
-        windows = np.cumsum(in_lane % self.window == 0)
-        read = read[np.lexsort((generator.random(self.num_images), windows))]
-        positions = np.arange(self.num_images)
-        shuffled: np.ndarray = read[lane_starts[positions % self.batch_size] + positions // self.batch_size]
+    def images_at(self, epoch: int, positions: Int[np.ndarray, "P"]) -> Int[np.ndarray, "P"]:
+        """Return the images at some positions of an epoch; all N positions give a permutation of all images."""
+        source = np.random.PCG64(derive_seed(self.seed, "order", epoch))
+        permuted = np.random.Generator(source).permutation(len(self.group_lengths))
+        places = self._shuffled(positions, source)
+        ends = np.cumsum(self.group_lengths[permuted])  # of the row groups, in the order of reading
+        turns = np.searchsorted(ends, places, side="right")
+        into_group = places - ends[turns] + self.group_lengths[permuted[turns]]
+        images: np.ndarray = self._group_starts[permuted[turns]] + into_group
+        return images
+
+    def _shuffled(self, positions: Int[np.ndarray, "P"], source: np.random.PCG64) -> Int[np.ndarray, "P"]:
+        """Return, for each position, its place in the order of reading, after the windows are shuffled.
+
+        Each place has a random key, the one at its number among those that the source gives next; the places of a
+        window are sorted by their keys. Neighbouring windows draw together.
+        """
+        lanes, into_lane = positions % self.batch_size, positions // self.batch_size
+        shortest, longer = divmod(self.num_images, self.batch_size)  # the first lanes have one image more
+        lane_starts = lanes * shortest + np.minimum(lanes, longer)
+        first = lane_starts + into_lane // self.window * self.window
+        lane_ends = lane_starts + shortest + (lanes < longer)
+        starts, one_each = np.unique(first, return_index=True)
+        stops = np.minimum(first + self.window, lane_ends)[one_each]
+        places = _ranges(starts, stops - starts)
+        windows = np.repeat(starts, stops - starts)
+        has_gap = starts[1:] != stops[:-1]
+        begins, ends = starts[np.append(True, has_gap)], stops[np.append(has_gap, True)]
+        keys = [_draws(source, begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        sorted_places = places[np.lexsort((np.concatenate(keys), windows))]
+        shuffled: np.ndarray = sorted_places[np.searchsorted(places, lane_starts + into_lane)]
         return shuffled
 
-    def _group_lengths(self) -> Int[np.ndarray, "G"]:
-        return np.array([rows for groups in self.rows_per_group for rows in groups], dtype=np.int64)
+    @cached_property
+    def _group_starts(self) -> Int[np.ndarray, "G"]:
+        starts: np.ndarray = np.cumsum(self.group_lengths) - self.group_lengths
+        return starts
 
     def _places(self, epochs: Int[np.ndarray, "T B"], images: Int[np.ndarray, "T B"]) -> Places:
-        lengths = self._group_lengths()
-        starts = np.cumsum(lengths) - lengths
-        groups = np.searchsorted(starts, images, side="right") - 1  # counted over all files
+        groups = np.searchsorted(self._group_starts, images, side="right") - 1  # counted over all files
         groups_per_file = np.array([len(groups) for groups in self.rows_per_group], dtype=np.int64)
         first_groups = np.cumsum(groups_per_file) - groups_per_file
         files = np.searchsorted(first_groups, groups, side="right") - 1
         return Places(
-            epoch=epochs, image=images, file=files, group=groups - first_groups[files], row=images - starts[groups]
+            epoch=epochs,
+            image=images,
+            file=files,
+            group=groups - first_groups[files],
+            row=images - self._group_starts[groups],
         )
 
 
@@ -136,4 +165,13 @@ def _ranges(starts: Int[np.ndarray, "G"], lengths: Int[np.ndarray, "G"]) -> Int[
     """Return the numbers of every range, one range after the other."""
     ends = np.cumsum(lengths)
     numbers: np.ndarray = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
+    return numbers
+
+
+def _draws(source: np.random.PCG64, begin: int, end: int) -> Float64[np.ndarray, "P"]:
+    """Return the random numbers `begin` to `end` (excluded) that a source would give next; it stays as it is."""
+    ahead = np.random.PCG64()
+    ahead.state = source.state
+    ahead.advance(begin)
+    numbers: np.ndarray = np.random.Generator(ahead).random(end - begin)
     return numbers

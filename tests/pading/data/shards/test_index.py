@@ -94,3 +94,9 @@ def test_other_text_is_refused_by_name(text):
 def test_an_index_whose_counts_differ_from_its_files_is_refused(index):
     with pytest.raises(ValueError, match=r"index\.json: counts 53 images kept, but its files hold 54"):
         ShardIndex.from_json(change(index, ["counts", "kept"], 53), "index.json")
+
+
+@pytest.mark.parametrize("num_files", [0, 1, 2])
+def test_an_index_is_written_file_by_file_as_if_it_were_written_at_once(index, num_files):
+    index = dataclasses.replace(index, files=index.files[:num_files])
+    assert index.to_json() == json.dumps(dataclasses.asdict(index), indent=1, sort_keys=True) + "\n"

@@ -5,7 +5,7 @@ import pytest
 from pyarrow.fs import LocalFileSystem
 
 from pading.data.coco.source import choose, read
-from pading.data.shards.proof import audit_file, check_audit, check_files, leak_audit
+from pading.data.shards.proof import audit_file, check_audit, check_files, check_listing, leak_audit
 from pading.data.shards.rows import encode_row, write_shard
 from pading.data.shards.shares import index_of, plan_shares, write_share
 
@@ -32,6 +32,11 @@ def proven(written, split):
     return place, index, leak_audit(index, tallies, split)
 
 
+def check_folder(place, index):
+    check_listing(index, LOCAL, str(place))
+    check_files(index.files, LOCAL, str(place))
+
+
 def test_an_audit_of_what_was_written_agrees_and_names_the_bytes(proven, split):
     """cat | sky and cat | void on 6 x 8 pixels."""
     place, index, audit = proven
@@ -39,7 +44,7 @@ def test_an_audit_of_what_was_written_agrees_and_names_the_bytes(proven, split):
     assert audit.tally.class_pixels == index.class_pixels == (48, 0, 24)
     assert (audit.split, audit.unseen) == ("toy", ("dog",))
     check_audit(audit, index, split, "a.json")
-    check_files(index, LOCAL, str(place))
+    check_folder(place, index)
 
 
 def test_an_audit_of_other_shards_is_refused(proven, split):
@@ -126,14 +131,14 @@ def test_files_that_are_not_those_of_the_index_are_refused(written, damage):
     place, index = written
     error, message = damage(place, index)
     with pytest.raises(error, match=message):
-        check_files(index, LOCAL, str(place))
+        check_folder(place, index)
 
 
 def test_other_files_beside_the_shards_do_not_matter(written):
     place, index = written
     (place / "index.json").write_text("{}")
     (place / ".part-00000.parquet.1234.partial").write_bytes(b"")
-    check_files(index, LOCAL, str(place))
+    check_folder(place, index)
 
 
 def test_a_file_is_hashed_before_it_is_counted(written, split, make_sample, jpeg_of):

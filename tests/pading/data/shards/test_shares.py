@@ -142,6 +142,7 @@ def test_real_photos_keep_their_bytes_and_order(real_data, tmp_path):
     assert len(shares) > 1
     written = [write_share(share, split, "val", tmp_path, skip_bad=False) for share in shares]
     index = index_of(written, split, "val", {})
+    assert index_of(iter(written), split, "val", {}) == index
     rows = [row for file in index.files for row in read_rows(tmp_path / file.name)]
     assert [row["image_id"] for row in rows] == [record.image_id for record in records]
     assert all(row["image"] == r.image_path.read_bytes() for row, r in zip(rows, records, strict=True))

@@ -1,5 +1,7 @@
 """The order of training images: everything once an epoch, the same for any number of workers, from any step on."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,13 +19,36 @@ def even_order(num_groups: int = 64, rows: int = 16, batch_size: int = 8, seed: 
     return TrainingOrder(rows_per_group=((rows,) * per_file,) * 4, seed=seed, batch_size=batch_size)
 
 
+def whole_epoch(order: TrainingOrder, epoch: int) -> np.ndarray:
+    return order.images_at(epoch, np.arange(order.num_images))
+
+
 @settings(max_examples=60, deadline=None)
 @given(files=FILES, seed=st.integers(0, 99), batch_size=st.integers(1, 12), window=st.integers(1, 6))
 def test_an_epoch_is_what_the_literal_lists_say(files, seed, batch_size, window) -> None:
     order = TrainingOrder(rows_per_group=files, seed=seed, batch_size=batch_size, window=window)
     for epoch in (0, 5):
         expected = images_of_epoch(files, seed, batch_size, window, epoch)
-        assert order.images_of_epoch(epoch).tolist() == expected
+        assert whole_epoch(order, epoch).tolist() == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(files=FILES, batch_size=st.integers(1, 12), window=st.integers(1, 6), data=st.data())
+def test_a_position_has_the_same_image_whoever_else_is_asked_for(files, batch_size, window, data) -> None:
+    order = TrainingOrder(rows_per_group=files, seed=7, batch_size=batch_size, window=window)
+    some = np.array(data.draw(st.lists(st.integers(0, order.num_images - 1), min_size=1)))
+    np.testing.assert_array_equal(order.images_at(3, some), whole_epoch(order, 3)[some])
+
+
+def test_a_few_steps_of_a_large_data_set_take_memory_of_its_row_groups_and_not_of_its_images() -> None:
+    num_groups, rows = 20_000, 1_000  # 20 million images: 160 MB for one number each
+    order = TrainingOrder(rows_per_group=((rows,) * num_groups,), seed=0, batch_size=64)
+    tracemalloc.start()
+    places = order.steps(1000, 1256)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(np.unique(places.image)) == 256 * 64
+    assert peak < 100 * num_groups + 400 * places.image.size
 
 
 @settings(max_examples=60, deadline=None)
@@ -70,10 +95,10 @@ def test_steps_may_begin_anywhere() -> None:
 
 
 def test_epochs_and_seeds_differ_and_equal_ones_do_not() -> None:
-    first = even_order().images_of_epoch(0)
-    assert np.array_equal(first, even_order().images_of_epoch(0))
-    assert not np.array_equal(first, even_order().images_of_epoch(1))
-    assert not np.array_equal(first, even_order(seed=4).images_of_epoch(0))
+    first = whole_epoch(even_order(), 0)
+    assert np.array_equal(first, whole_epoch(even_order(), 0))
+    assert not np.array_equal(first, whole_epoch(even_order(), 1))
+    assert not np.array_equal(first, whole_epoch(even_order(seed=4), 0))
 
 
 def test_no_batch_holds_two_images_of_one_row_group_where_lanes_end_with_row_groups() -> None:
@@ -104,7 +129,7 @@ def test_a_lane_is_read_front_to_back_with_at_most_two_full_row_groups_open() ->
 
 def test_rows_are_shuffled_inside_their_window_and_stay_in_it() -> None:
     order = even_order(batch_size=1)
-    images = order.images_of_epoch(0).reshape(-1, 16)  # one lane, whole row groups: a window is a row group
+    images = whole_epoch(order, 0).reshape(-1, 16)  # one lane, whole row groups: a window is a row group
     assert all(len(set((window // 16).tolist())) == 1 for window in images)
     assert sum(window.tolist() == sorted(window.tolist()) for window in images) == 0
 
