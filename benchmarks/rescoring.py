@@ -38,7 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks rescoring")
     parser.add_argument("--run-dir", type=Path, required=True, help="a finished run")
     parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--rows", type=int, nargs="+", default=[1, 20, 60, 120], help="classifiers of the run, repeated")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[1, 20, 60, 120], help="classifiers of the run, repeated"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="of both sides in turn; the fastest of each counts")
     options = parser.parse_args(sys.argv[2:])
     torch.set_num_threads(1)
