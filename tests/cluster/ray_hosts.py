@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.cluster.hosts import Host
 
@@ -16,6 +17,12 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 START_S = 180.0  # it takes ten on an idle machine
 GCS_PORT, DASHBOARD_PORT = 6379, 8265
 OBJECT_STORE_BYTES = 150_000_000
+# A node ends itself if one of its own processes does not report in time, which on a crowded machine takes minutes.
+PATIENCE = {
+    "RAY_gcs_server_port_wait_time_s": "180",
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "180",
+    "RAY_agent_register_timeout_ms": "180000",
+}
 
 
 def start_head(
@@ -24,7 +31,7 @@ def start_head(
     """Start a head that takes jobs, and return the address of its dashboard."""
     words = ["--head", f"--port={GCS_PORT}", f"--dashboard-host={host.address}", *options]
     process = _start(host, words, cpus, environment)
-    address = f"http://{host.address}:{DASHBOARD_PORT}"
+    address = dashboard_of(host)
     wait_for_nodes(address, 1, process, host)
     return address
 
@@ -38,18 +45,32 @@ def start_worker(
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Start a node that joins a head, and wait until the head knows it."""
-    address = f"http://{head.address}:{DASHBOARD_PORT}"
-    before = len(alive_nodes(address))
+    before = len(alive_nodes(dashboard_of(head)))
     process = _start(host, [f"--address={head.address}:{GCS_PORT}", *options], cpus, environment)
-    wait_for_nodes(address, before + 1, process, host)
+    wait_for_nodes(dashboard_of(head), before + 1, process, host)
+
+
+def dashboard_of(head: Host) -> str:
+    """Return the address that a head takes jobs at."""
+    return f"http://{head.address}:{DASHBOARD_PORT}"
 
 
 def alive_nodes(dashboard: str) -> list[str]:
     """Return the addresses of a cluster's nodes that its head believes to be alive."""
-    request = urllib.request.Request(f"{dashboard}/nodes?view=summary", headers={"Authorization": f"Bearer {TOKEN}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        nodes = json.load(answer)["data"]["summary"]
+    nodes = _asked(dashboard, "nodes?view=summary")["summary"]
     return [node["raylet"]["nodeManagerAddress"] for node in nodes if node["raylet"].get("state") == "ALIVE"]
+
+
+def actor_places(dashboard: str, title: str) -> list[str]:
+    """Return the addresses of the hosts on which actors of a class ran, dead ones too."""
+    actors = _asked(dashboard, "logical/actors")["actors"].values()
+    return [actor["address"]["ipAddress"] for actor in actors if actor["actorClass"] == title]
+
+
+def _asked(dashboard: str, what: str) -> dict[str, Any]:
+    request = urllib.request.Request(f"{dashboard}/{what}", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)["data"]
 
 
 def wait_for_nodes(dashboard: str, count: int, process: subprocess.Popen, host: Host) -> None:
@@ -70,7 +91,7 @@ def wait_for_nodes(dashboard: str, count: int, process: subprocess.Popen, host: 
 def node_environment() -> dict[str, str]:
     """Return this process's environment as that of a node: with the token, and no other cluster's settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_"))}
-    return inherited | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
+    return inherited | PATIENCE | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
 
 
 def _start(host: Host, words: list[str], cpus: int, environment: Mapping[str, str] | None) -> subprocess.Popen:
