@@ -1,6 +1,7 @@
 """A job on a cluster through Ray's Jobs API: sent once the cluster is known to authenticate, followed, and judged."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -156,10 +157,10 @@ class Cluster:
             TimeoutError: if it says nothing for a while: a quiet job, or a network that was cut, which closes nothing.
         """
         end = 0
-        stream = self._client.tail_job_logs(job_id)  # from the first line each time
-        while (lines := await asyncio.wait_for(anext(stream, None), SILENCE_S)) is not None:
-            end += len(lines)
-            log.take(lines, end)
+        async with contextlib.aclosing(self._client.tail_job_logs(job_id)) as stream:  # from the first line each time
+            while (lines := await asyncio.wait_for(anext(stream, None), SILENCE_S)) is not None:
+                end += len(lines)
+                log.take(lines, end)
 
 
 class _Client(JobSubmissionClient):

@@ -18,7 +18,6 @@ from typing import NamedTuple
 import pytest
 
 from cluster.storage import ROOT
-from jobs.__main__ import main
 from pading.evaluate.leaderboard import read_leaderboard
 from tests.cluster.hosts import Host, network
 from tests.cluster.ray_hosts import TOKEN, actor_places, dashboard_of, start_head, start_worker
