@@ -69,8 +69,7 @@ class Namespace:
         """Start a command there, in the folder of its log."""
         with log.open("a") as output:
             process = subprocess.Popen(
-                self.command(words),
-                cwd=log.parent,
+                self.command(["env", f"--chdir={log.parent}", *words]),  # a host's own working directory is /
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -113,8 +112,8 @@ class Network:
         self._at_switch("link", "add", "switch", "type", "bridge")
         self._at_switch("link", "set", "switch", "up")
         self._at_switch("link", "set", "uplink", "master", "switch", "up")
-        _ip("address", "add", f"{self._subnet}.1/24", "dev", self._cable)
-        _ip("link", "set", self._cable, "up")
+        _said(["ip", "address", "add", f"{self._subnet}.1/24", "dev", self._cable])
+        _said(["ip", "link", "set", self._cable, "up"])
 
     def add(self, name: str) -> Host:
         """Add a host that this machine and the other hosts reach by its address, and the other hosts by its name."""
@@ -123,19 +122,19 @@ class Network:
             names.write(f"{address} {name}\n")
         host = Host(name, address, self.folder)
         self.hosts.append(host)
-        self._at_switch("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(host.pid))
-        self._at_switch("link", "set", name, "master", "switch", "up")
-        host.run(["ip", "address", "add", f"{address}/24", "dev", "eth0"], check=True)
-        host.run(["ip", "link", "set", "eth0", "up"], check=True)
+        self._at_switch("link", "add", "name", name, "type", "veth", "peer", "name", "eth0", "netns", str(host.pid))
+        self._at_switch("link", "set", "dev", name, "master", "switch", "up")
+        _said(host.command(["ip", "address", "add", f"{address}/24", "dev", "eth0"]))
+        _said(host.command(["ip", "link", "set", "eth0", "up"]))
         return host
 
     def cut(self, host: Host) -> None:
         """Pull a host's cable: its processes go on, and nobody hears from them, not even that they are gone."""
-        self._at_switch("link", "set", host.name, "down")
+        self._at_switch("link", "set", "dev", host.name, "down")
 
     def rejoin(self, host: Host) -> None:
         """Plug a host's cable in again; the others try it again within seconds."""
-        self._at_switch("link", "set", host.name, "up")
+        self._at_switch("link", "set", "dev", host.name, "up")
 
     def close(self) -> None:
         """End all hosts and the switch; the cables between them go in a while, the one to this machine at once."""
@@ -145,7 +144,7 @@ class Network:
 
     def _at_switch(self, *words: str) -> None:
         at_switch = ["nsenter", f"--net=/proc/{self._switch.pid}/ns/net"]  # a cable's other end is named by our pids
-        subprocess.run([*at_switch, "ip", *words], check=True, capture_output=True)
+        _said([*at_switch, "ip", *words])
 
 
 @contextlib.contextmanager
@@ -179,7 +178,7 @@ def why_no_hosts() -> str:
     try:
         with network("one"):
             return ""
-    except (OSError, subprocess.CalledProcessError) as error:
+    except OSError as error:
         return f"network namespaces are not allowed here ({error})"
 
 
@@ -191,8 +190,8 @@ def _free_cable(pid: int) -> tuple[str, str]:
         if taken.exists():
             continue
         try:
-            _ip("link", "add", name, "type", "veth", "peer", "name", "uplink", "netns", str(pid))
-        except subprocess.CalledProcessError:
+            _said(["ip", "link", "add", name, "type", "veth", "peer", "name", "uplink", "netns", str(pid)])
+        except OSError:
             if taken.exists():  # another process was faster
                 continue
             raise
@@ -200,5 +199,13 @@ def _free_cable(pid: int) -> tuple[str, str]:
     raise OSError("all networks 10.213.N.0/24 are taken")
 
 
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+def _said(words: Sequence[str]) -> str:
+    """Return what a command says here.
+
+    Raises:
+        OSError: if it fails, with its own words.
+    """
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
