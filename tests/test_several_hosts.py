@@ -114,8 +114,10 @@ def test_a_run_is_placed_on_several_hosts_and_succeeds(hosts: Hosts, sent: tuple
     assert [secret for secret in (TOKEN, *ACCOUNT.values()) if secret in said] == []
 
 
-def test_hosts_give_the_leaderboard_of_one_machine(sent: tuple[Path, str], smoke_run: Path) -> None:
+def test_hosts_give_weights_and_leaderboard_of_one_machine(sent: tuple[Path, str], smoke_run: Path) -> None:
     run_dir, _ = sent
+    weights = [folder / "segmenter" / "weights.safetensors" for folder in (smoke_run, run_dir)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
     here, there = (read_leaderboard(folder / "leaderboard.json") for folder in (smoke_run, run_dir))
     assert here == there
 

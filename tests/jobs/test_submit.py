@@ -71,8 +71,8 @@ def test_a_job_is_followed_and_its_exit_code_is_ours(
 def test_a_job_that_is_silent_for_long_is_followed_to_its_end(
     as_client: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cluster.submission.SILENCE_S", 1.0)
-    script = "echo before; sleep 5; echo after"
+    monkeypatch.setattr("cluster.submission.SILENCE_S", 3.0)
+    script = "echo before; sleep 7; echo after"
     words = ["submit", "--address", as_client.address, "--working-dir", str(tmp_path), "--", "sh", "-c", script]
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -222,7 +222,7 @@ def test_a_head_that_is_cut_off_is_said_before_and_while_a_job_runs(
 ) -> None:
     """Last of the head's tests, because it ends with the head's host."""
     monkeypatch.setattr("cluster.submission.PATIENCE_S", 2.0)
-    monkeypatch.setattr("cluster.submission.SILENCE_S", 2.0)
+    monkeypatch.setattr("cluster.submission.SILENCE_S", 5.0)  # a stream takes a second or two to begin
 
     def cut_once_it_runs(lines: str) -> None:
         if "Running entrypoint" in lines:
@@ -230,7 +230,7 @@ def test_a_head_that_is_cut_off_is_said_before_and_while_a_job_runs(
 
     with monkeypatch.context() as patch:
         patch.setattr("jobs.submit.say", cut_once_it_runs)
-        said = refusal(capsys, "--address", as_client.address, "--working-dir", str(tmp_path), "--", "sleep", "60")
+        said = refusal(capsys, "--address", as_client.address, "--working-dir", str(tmp_path), "--", "sleep", "600")
     assert said.startswith(f"error: the cluster at {as_client.address} no longer answers (")
     assert "; job raysubmit_" in said
     assert "may still run: look again with `ray job status raysubmit_" in said
