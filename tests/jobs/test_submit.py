@@ -68,19 +68,6 @@ def test_a_job_is_followed_and_its_exit_code_is_ours(
 
 
 @pytest.mark.slow
-def test_a_job_that_is_silent_for_long_is_followed_to_its_end(
-    as_client: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("cluster.submission.SILENCE_S", 3.0)
-    script = "echo before; sleep 7; echo after"
-    words = ["submit", "--address", as_client.address, "--working-dir", str(tmp_path), "--", "sh", "-c", script]
-    assert main(words) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert (lines.count("before"), lines.count("after")) == (1, 1)
-    assert not any("broke" in line for line in lines)
-
-
-@pytest.mark.slow
 def test_interrupting_leaves_the_job_running_and_says_how_to_stop_it(
     as_client: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +106,19 @@ def test_a_run_that_cannot_be_placed_is_not_started(as_client: Head, capsys: pyt
     assert "job raysubmit" not in said.out
     assert said.err.startswith("error: nothing was started: pretrain (2 x (4 CPU) asked, room for 0); cache (")
     assert "the cluster: 1 nodes with 1 CPU" in said.err
+
+
+@pytest.mark.slow
+def test_a_job_that_is_silent_for_long_is_followed_to_its_end(
+    as_client: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cluster.submission.SILENCE_S", 3.0)
+    script = "echo before; sleep 7; echo after"
+    words = ["submit", "--address", as_client.address, "--working-dir", str(tmp_path), "--", "sh", "-c", script]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines.count("before"), lines.count("after")) == (1, 1)
+    assert not any("broke" in line for line in lines)
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
