@@ -79,6 +79,16 @@ class Namespace:
         self._started.append(process)
         return process
 
+    def processes(self) -> list[psutil.Process]:
+        """Return the processes there, however they were started."""
+        table = os.readlink(f"/proc/{self.pid}/ns/pid_for_children")
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(OSError):  # it ended
+                if os.readlink(f"/proc/{process.pid}/ns/pid") == table:
+                    found.append(process)
+        return found
+
     def kill(self) -> None:
         """End all processes there at once and wait until they are gone, and the network with them."""
         if self.process.poll() is None:

@@ -70,8 +70,9 @@ def test_a_host_that_is_cut_off_is_silent_until_it_joins_again(pair: Network) ->
 def test_a_killed_host_takes_its_daemons_along(pair: Network) -> None:
     left, right = pair.hosts
     left.run(["sh", "-c", "setsid sleep 1234.5 >/dev/null 2>&1 &"], check=True)
-    daemons = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "1234.5"]]
+    daemons = [process for process in left.processes() if process.cmdline() == ["sleep", "1234.5"]]
     assert len(daemons) == 1
+    assert all(process.cmdline() != ["sleep", "1234.5"] for process in right.processes())
     left.kill()
     assert not daemons[0].is_running()
     assert right.run(["hostname"]).stdout.strip() == "right"
