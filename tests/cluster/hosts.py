@@ -89,6 +89,16 @@ class Namespace:
                     found.append(process)
         return found
 
+    def clear(self) -> None:
+        """End whatever was started there; the host itself stays."""
+        (first,) = psutil.Process(self.pid).children()
+        stays = {first.pid, *(child.pid for child in first.children() if child.name() == "cat")}
+        while ended := [process for process in self.processes() if process.pid not in stays]:
+            for process in ended:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(ended, timeout=1)
+
     def kill(self) -> None:
         """End all processes there at once and wait until they are gone, and the network with them."""
         if self.process.poll() is None:

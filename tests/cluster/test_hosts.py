@@ -72,7 +72,7 @@ def sleepers(host: Host) -> list[psutil.Process]:
     return [process for process in host.processes() if process.name() == "sleep"]
 
 
-def test_a_killed_host_takes_its_daemons_along(pair: Network) -> None:
+def test_a_cleared_host_has_lost_its_daemons_and_stays(pair: Network) -> None:
     left, right = pair.hosts
     left.run(["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &"], check=True)
     deadline = time.monotonic() + 30
@@ -80,8 +80,18 @@ def test_a_killed_host_takes_its_daemons_along(pair: Network) -> None:
         time.sleep(0.05)
     assert len(daemons) == 1
     assert sleepers(right) == []
-    left.kill()
+    left.clear()
     assert not daemons[0].is_running()
+    assert left.run(["hostname"]).stdout.strip() == "left"
+
+
+def test_a_killed_host_takes_all_its_processes_along(pair: Network) -> None:
+    left, right = pair.hosts
+    left.start(["sleep", "1000"], left.folder / "sleep.log")
+    there = left.processes()
+    assert len(there) >= 2
+    left.kill()
+    assert [process for process in there if process.is_running()] == []
     assert right.run(["hostname"]).stdout.strip() == "right"
 
 
