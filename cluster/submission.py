@@ -1,6 +1,7 @@
 """A job on a cluster through Ray's Jobs API: sent once the cluster is known to authenticate, followed, and judged."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -20,6 +21,8 @@ from cluster.secrets import SECRET_FILES, masked
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 OVERRIDING = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # Ray lets them win over the address that is given
 PATIENCE_S = 10.0
+ANSWER_S = 120.0  # a head that is busy takes its time; one behind a cut network never answers
+SILENCE_S = 60.0
 START_S = 60.0
 NOT_YET = "No available agent"  # a head that has just started answers before it takes jobs
 PAUSE_S = 1.0
@@ -47,12 +50,12 @@ class Cluster:
         _require_closed(self.address)
         _quiet_ray()
         try:
-            self._client = JobSubmissionClient(self.address, headers={"Authorization": f"Bearer {token}"})
+            self._client = _Client(self.address, headers={"Authorization": f"Bearer {token}"})
         except AuthenticationError as error:
             raise ValueError(
                 f"the cluster at {self.address} refuses this token; take the one that it was started with"
             ) from error
-        except (ConnectionError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:  # what requests raises is an OSError
             raise ValueError(f"the cluster at {self.address} takes no jobs ({_first_line(error)})") from error
 
     def submit(self, entrypoint: str, working_dir: Path, resources: dict[str, float] | None = None) -> str:
@@ -87,11 +90,17 @@ class Cluster:
         return f"ray job stop {job_id} --address {self.address}"
 
     def follow(self, job_id: str, show: Callable[[str], None]) -> None:
-        """Show a job's log as it grows, until the job ends; a stream that breaks is taken up where it broke."""
+        """Show a job's log as it grows, until the job ends; a stream that breaks is taken up where it broke.
+
+        Raises:
+            ValueError: if the head is gone for good, or unreachable; it is asked whenever the stream says nothing.
+        """
         log, is_whole = _Log(show), True
         while True:
             try:
                 asyncio.run(self._tail(job_id, log))
+            except TimeoutError:
+                is_whole = False
             except (RuntimeError, OSError) as error:
                 is_whole = False
                 show(f"the log stream broke ({_first_line(error)}); connecting again\n")
@@ -133,7 +142,7 @@ class Cluster:
         while True:
             try:
                 return self._client.get_job_info(job_id)
-            except (OSError, RuntimeError) as error:  # what requests raises is an OSError
+            except (OSError, RuntimeError) as error:
                 if time.monotonic() > patient_until:
                     raise ValueError(
                         f"the cluster at {self.address} no longer answers ({_first_line(error)}); "
@@ -142,10 +151,23 @@ class Cluster:
                 time.sleep(PAUSE_S)
 
     async def _tail(self, job_id: str, log: "_Log") -> None:
+        """Take lines until the stream ends.
+
+        Raises:
+            TimeoutError: if it says nothing for a while: a quiet job, or a network that was cut, which closes nothing.
+        """
         end = 0
-        async for lines in self._client.tail_job_logs(job_id):  # from the first line each time
-            end += len(lines)
-            log.take(lines, end)
+        async with contextlib.aclosing(self._client.tail_job_logs(job_id)) as stream:  # from the first line each time
+            while (lines := await asyncio.wait_for(anext(stream, None), SILENCE_S)) is not None:
+                end += len(lines)
+                log.take(lines, end)
+
+
+class _Client(JobSubmissionClient):
+    """Ray's own client, which would wait for ever for a head that does not answer."""
+
+    def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
+        return super()._do_request(method, endpoint, timeout=(PATIENCE_S, ANSWER_S), **options)
 
 
 class _Log:
