@@ -20,7 +20,7 @@ from jobs.config import PipelineConfig
 from jobs.devices import uses_gpus
 from jobs.parquet import count_rows, read_parquet, write_parquet
 from jobs.progress import say
-from jobs.shard import shard_files, shard_folder
+from jobs.shard import PARTS, check_shards, shard_files, shard_folder
 from pading.data.shards.rows import decode_row
 from pading.data.views.batch import Batch, batch_arrays
 from pading.data.views.jitter import letterbox_view
@@ -35,8 +35,15 @@ FEATURE_ROWS_PER_GROUP = 8192
 
 
 def cache(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Write `features/` from the train shards and `predictions/` from the val shards."""
+    """Write `features/` from the train shards and `predictions/` from the val shards.
+
+    Raises:
+        FileNotFoundError: if a shard is missing.
+        ValueError: if a shard is not the one that the index names: a flipped bit can leave a photo that decodes.
+    """
     connect()
+    for part in PARTS:
+        check_shards(config, run_dir, part)
     weights = run_dir.artefact("segmenter").resolve()
     train = _read_shards(config, run_dir, "train")
     features = _with_actors(train, FeatureExtractor, (weights, config), config)

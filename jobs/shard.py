@@ -87,10 +87,20 @@ def audited_training_shards(config: PipelineConfig, run_dir: RunDir) -> ShardInd
     if read_index(there) != index:
         what = f"differs from its copy in {run_dir.artefact('shards')}"
         raise DataError(there, what, "another run wrote there: write the shards again, to a location of their own")
-    filesystem, folder = open_location(location)
-    check_files(index, filesystem, folder)
+    check_shards(config, run_dir, "train")
     say(f"  training shards: {len(index.files)} files, {index.num_bytes / MEGABYTE:.0f} MB, as they were audited")
     return index
+
+
+def check_shards(config: PipelineConfig, run_dir: RunDir, part: Part) -> None:
+    """Check that every byte of one part's shards is as it was written.
+
+    Raises:
+        FileNotFoundError: if the index or a shard is missing.
+        ValueError: if a shard was changed, or there is one more.
+    """
+    filesystem, folder = open_location(shard_folder(config, run_dir, part))
+    check_files(shard_index(config, run_dir, part), filesystem, folder)
 
 
 def shard_index(config: PipelineConfig, run_dir: RunDir, part: Part) -> ShardIndex:
