@@ -159,7 +159,7 @@ def test_one_flipped_bit_between_two_stages_stops_the_second_and_names_the_file(
     assert do(stage, run_dir) == 1
     said = one_line(capsys)
     assert str(file) in said
-    assert any(remedy in said for remedy in ("again", "redo"))
+    assert any(remedy in said for remedy in ("again", "--force"))
 
 
 def test_a_second_pipeline_in_a_run_directory_is_refused_and_changes_nothing(
