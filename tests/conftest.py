@@ -30,6 +30,15 @@ def ray_session() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def several_hosts() -> None:
+    """Skips where this process may not make hosts with networks of their own."""
+    from tests.cluster.hosts import why_no_hosts
+
+    if why := why_no_hosts():
+        pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
 def smoke_run(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the preset `smoke`: every stage, real libraries, toy sizes. Read it, do not change it."""
     from jobs.__main__ import main
