@@ -24,6 +24,7 @@ NO_ROOM, READ_ONLY = (errno.ENOSPC, errno.EDQUOT), (errno.EROFS,)
 NO_ROOM_TEXTS = ("No space left on device", "PytorchStreamWriter failed writing")
 RAY_NOTE = re.compile(r"""(:\s*['"])?(\\n|\s)*Failed to apply UDF transform after .*""", re.DOTALL)  # Ray Data adds it
 MEGABYTE = 2**20
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as shells give them
 
 
 class Terminated(BaseException):
@@ -41,10 +42,10 @@ def exit_code(work: Callable[[], int | None], trace: Path | None) -> int:
             return work() or 0
     except KeyboardInterrupt:
         complain(f"error: interrupted; {CONTINUE}")
-        return 130
+        return INTERRUPTED
     except Terminated:
         complain(f"error: terminated; {CONTINUE}")
-        return 128 + signal.SIGTERM
+        return TERMINATED
     except Exception as error:
         line = one_line(error) + _remedy(error, trace)
         is_ours = trace is not None and not isinstance(root_cause(error), BusyError)

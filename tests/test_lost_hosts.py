@@ -26,6 +26,10 @@ IMPATIENT = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
 }
 
+BY_REQUEST = pytest.mark.skipif(
+    "PADING_TEST_FAULTS" not in os.environ, reason="takes minutes: set PADING_TEST_FAULTS=1"
+)
+
 pytestmark = pytest.mark.slow
 
 
@@ -39,10 +43,10 @@ def run_dir(smoke_run: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def fit_on(host: Host, run_dir: Path) -> subprocess.Popen:
-    """Start the stage in a host, as a driver of the cluster whose head is there."""
+def drive(host: Host, run_dir: Path, stage: str, *flags: str) -> subprocess.Popen:
+    """Start a stage in a host, as a driver of the cluster whose head is there."""
     program = ROOT / "jobs" / "full_pipeline.py"
-    words = [sys.executable, program, "smoke", "--run-dir", run_dir, "--from", "fit", "--until", "fit"]
+    words = [sys.executable, program, "smoke", "--run-dir", run_dir, "--from", stage, "--until", stage, *flags]
     environment = node_environment() | IMPATIENT | {"RAY_ADDRESS": f"{host.address}:{GCS_PORT}"}
     return host.start(words, host.folder / "driver.log", environment)
 
@@ -80,7 +84,7 @@ def test_a_worker_host_that_is_cut_off_and_gone_costs_only_what_it_was_at(
         head, worker = hosts.hosts
         start_head(head, environment=IMPATIENT)
         start_worker(worker, head, environment=IMPATIENT)
-        driver = fit_on(head, run_dir)
+        driver = drive(head, run_dir, "fit")
         wait_until(lambda: processes(worker, "ray::_fit_one"), driver, head)
         hosts.cut(worker)
         worker.kill()
@@ -88,14 +92,14 @@ def test_a_worker_host_that_is_cut_off_and_gone_costs_only_what_it_was_at(
     require_same_classifiers(run_dir, smoke_run)
 
 
-@pytest.mark.skipif("PADING_TEST_FAULTS" not in os.environ, reason="a minute more: set PADING_TEST_FAULTS=1")
+@BY_REQUEST
 def test_a_head_that_is_restarted_ends_the_driver_and_the_same_command_goes_on(
     several_hosts: None, smoke_run: Path, run_dir: Path
 ) -> None:
     with network("head") as hosts:
         (head,) = hosts.hosts
         start_head(head, cpus=2, environment=IMPATIENT)
-        driver = fit_on(head, run_dir)
+        driver = drive(head, run_dir, "fit")
         wait_until(lambda: finished(run_dir), driver, head)
         (store,) = processes(head, "gcs_server")
         store.kill()
@@ -105,7 +109,7 @@ def test_a_head_that_is_restarted_ends_the_driver_and_the_same_command_goes_on(
         assert not (run_dir / "classifiers").exists()
         wait_until_gone(processes(head, "raylet"))
         start_head(head, cpus=2, environment=IMPATIENT)
-        driver = fit_on(head, run_dir)
+        driver = drive(head, run_dir, "fit")
         assert driver.wait(WAIT_S) == 0, (head.folder / "driver.log").read_text()[-3000:]
     require_same_classifiers(run_dir, smoke_run)
     times = {path.parent.name: path.stat().st_mtime_ns for path in run_dir.glob("classifiers/*/classifier.json")}
@@ -115,3 +119,41 @@ def test_a_head_that_is_restarted_ends_the_driver_and_the_same_command_goes_on(
 def wait_until_gone(found: list[psutil.Process]) -> None:
     _, alive = psutil.wait_procs(found, timeout=WAIT_S)
     assert alive == []
+
+
+@BY_REQUEST
+def test_a_training_whose_machine_is_taken_away_makes_a_checkpoint_at_once_and_goes_on_elsewhere(
+    several_hosts: None, smoke_run: Path, tmp_path: Path
+) -> None:
+    """SIGTERM to Ray on a machine drains it: half a minute until its processes are ended, as on spot machines."""
+    epochs, steps_of_epoch = 60, 7
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "shards").symlink_to(smoke_run / "shards")
+    with network("head", "taken", "spare") as hosts:
+        head, taken, spare = hosts.hosts
+        start_head(head, cpus=0)
+        start_worker(taken, head, cpus=2)
+        driver = drive(head, run_dir, "pretrain", "--pretrain.epochs", str(epochs))
+        wait_until(lambda: checkpoints(run_dir), driver, head)
+        start_worker(spare, head, cpus=2)
+        (ray_of_the_node,) = processes(taken, "ray start")[-1:]
+        ray_of_the_node.terminate()
+        wait_until(lambda: any(step % steps_of_epoch for step in checkpoints(run_dir)), driver, head)
+        wait_until(lambda: processes(spare, "ray::RayTrainWorker"), driver, head)
+        assert driver.wait(2 * WAIT_S) == 0, (head.folder / "driver.log").read_text()[-3000:]
+    lines = (run_dir / "segmenter" / "history.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == epochs * steps_of_epoch
+
+
+def checkpoints(run_dir: Path) -> list[int]:
+    """Return the steps of the checkpoints that are there; one that is being deleted is none."""
+    steps = []
+    for history in run_dir.glob("work/pretrain/*/checkpoint_*/history.jsonl"):
+        try:
+            steps.append(json.loads(history.read_text().splitlines()[-1])["step"])
+        except (OSError, ValueError, IndexError):
+            continue
+    return steps
