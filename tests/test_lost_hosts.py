@@ -1,5 +1,6 @@
 """Hosts of a cluster that go away in the middle of a stage: a worker's, and the one with Ray's head."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from cluster.storage import ROOT
 from tests.cluster.hosts import Host, network
 from tests.cluster.ray_hosts import GCS_PORT, node_environment, start_head, start_worker
-from tests.processes import title_of
+from tests.processes import named
 
 INPUTS = ("shards", "text", "segmenter", "cache", "sweep")
 WAIT_S = 240.0
@@ -52,7 +53,13 @@ def drive(host: Host, run_dir: Path, stage: str, *flags: str) -> subprocess.Pope
 
 
 def processes(host: Host, title: str) -> list[psutil.Process]:
-    return [process for process in psutil.Process(host.pid).children(recursive=True) if title in title_of(process)]
+    """Return processes of a host by their title; they are in its network, whoever their parents are."""
+    found = []
+    for process in named(title):
+        with contextlib.suppress(OSError):  # it has just ended
+            if os.readlink(f"/proc/{process.pid}/ns/net") == os.readlink(f"/proc/{host.pid}/ns/net"):
+                found.append(process)
+    return found
 
 
 def wait_until(holds: Callable[[], object], driver: subprocess.Popen, host: Host) -> None:
@@ -101,13 +108,13 @@ def test_a_head_that_is_restarted_ends_the_driver_and_the_same_command_goes_on(
         start_head(head, cpus=2, environment=IMPATIENT)
         driver = drive(head, run_dir, "fit")
         wait_until(lambda: finished(run_dir), driver, head)
-        (store,) = processes(head, "gcs_server")
+        (store,) = processes(head, "/gcs/gcs_server ")
         store.kill()
         assert driver.wait(WAIT_S) != 0  # it does not wait for ever
         kept = finished(run_dir)
         assert json.loads((run_dir / "status.json").read_text())["state"] in ("running", "failed")
         assert not (run_dir / "classifiers").exists()
-        wait_until_gone(processes(head, "raylet"))
+        wait_until_gone(processes(head, "ray"))
         start_head(head, cpus=2, environment=IMPATIENT)
         driver = drive(head, run_dir, "fit")
         assert driver.wait(WAIT_S) == 0, (head.folder / "driver.log").read_text()[-3000:]
