@@ -37,16 +37,17 @@ def exit_code(work: Callable[[], int | None], trace: Path | None) -> int:
     If it fails, print one line on stderr, write the trace to the file `trace`, and return 1. Both without secrets. On
     SIGTERM, `work` ends in order, and the code is 143.
     """
+    asked = threading.Event()
     try:
-        with _ended_by_sigterm():
+        with _ended_by_sigterm(asked):
             return work() or 0
     except KeyboardInterrupt:
         complain(f"error: interrupted; {CONTINUE}")
         return INTERRUPTED
-    except Terminated:
-        complain(f"error: terminated; {CONTINUE}")
-        return TERMINATED
-    except Exception as error:
+    except (Terminated, Exception) as error:
+        if asked.is_set():  # compiled code in which it was raised makes another error of it
+            complain(f"error: terminated; {CONTINUE}")
+            return TERMINATED
         line = one_line(error) + _remedy(error, trace)
         is_ours = trace is not None and not isinstance(root_cause(error), BusyError)
         if is_ours and _is_written(trace, masked("".join(traceback.format_exception(error)))):
@@ -71,11 +72,12 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Raise `Terminated` at SIGTERM, once: what cleans up is not interrupted by a second one."""
+def _ended_by_sigterm(asked: threading.Event) -> Iterator[None]:
+    """Raise `Terminated` at SIGTERM, once: what cleans up is not interrupted by a second one. Sets `asked` before."""
 
     def end(number: int, frame: Any) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        asked.set()
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():  # the only one that may

@@ -82,6 +82,18 @@ def test_sigterm_ends_the_work_in_order_and_a_second_one_does_not_interrupt_that
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_sigterm_that_a_library_made_an_error_of_is_still_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        except BaseException as error:
+            raise SystemError("returned a result with an exception set") from error
+
+    assert exit_code(work, None) == 143
+    assert capsys.readouterr().err == "error: terminated; the same command continues where it stopped\n"
+
+
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
