@@ -14,6 +14,7 @@ from typing import Any
 
 MANIFEST = "manifest.json"
 UNCHECKED = (".safetensors", ".bin", ".json")  # formats that notice no changed digit; parquet and npz have checksums
+BLOCK_BYTES = 512  # what `st_blocks` counts
 ROOT = Path(__file__).resolve().parents[1]  # the folder that holds all four packages
 
 
@@ -169,12 +170,28 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON under a temporary name, then rename, so that a reader never sees half a file."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+        partial.write_text(json_text(value))
         partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise
+
+
+def overwrite_json(path: Path, value: Any) -> bool:
+    """Write JSON over a file on a full disk, if it fits into the room that the file has; return whether it did."""
+    content = json_text(value).encode()
+    with path.open("r+b") as file:
+        if len(content) > os.fstat(file.fileno()).st_blocks * BLOCK_BYTES:
+            return False
+        file.write(content)
+        file.truncate()
+    return True
+
+
+def json_text(value: Any) -> str:
+    """Return JSON as all files of a run have it."""
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
 def digests_of_files(folder: Path, redrawn: Container[str]) -> dict[str, str]:

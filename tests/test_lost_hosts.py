@@ -18,13 +18,16 @@ from tests.cluster.ray_hosts import GCS_PORT, node_environment, start_head, star
 from tests.processes import named
 
 INPUTS = ("shards", "text", "segmenter", "cache", "sweep")
-WAIT_S = 240.0
-# A host that says nothing is given up within seconds, as is a head that is gone; Ray's own defaults are a minute.
+WAIT_S = 120.0
+# A host that says nothing is given up within seconds, as is a head that is gone; Ray's own defaults are a minute, and
+# seven minutes for a call that waits on a connection which was cut without a word.
 IMPATIENT = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    "RAY_grpc_client_keepalive_time_ms": "5000",
+    "RAY_grpc_client_keepalive_timeout_ms": "5000",
 }
 
 BY_REQUEST = pytest.mark.skipif(
