@@ -87,6 +87,7 @@ def require_same_classifiers(run_dir: Path, smoke_run: Path) -> None:
     assert made == expected
 
 
+@BY_REQUEST
 def test_a_worker_host_that_is_cut_off_and_gone_costs_only_what_it_was_at(
     several_hosts: None, smoke_run: Path, run_dir: Path
 ) -> None:
