@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import threading
 
 import ray
 
@@ -21,6 +23,7 @@ def connect(num_cpus: int | None = None) -> dict[str, float]:
     if not ray.is_initialized():
         address = os.environ.get("RAY_ADDRESS", OWN)
         require_closed_cluster(address)
+        before = signal.getsignal(signal.SIGTERM)
         ray.init(
             address=address,
             num_cpus=num_cpus if address == OWN else None,
@@ -28,6 +31,9 @@ def connect(num_cpus: int | None = None) -> dict[str, float]:
             logging_level=logging.WARNING,
             runtime_env={"env_vars": worker_environment()},
         )
+        # Ray takes SIGTERM for itself, and would wait half a minute for its own node to be empty.
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
         _quiet_data()
     return dict(ray.cluster_resources())
 
@@ -54,4 +60,4 @@ def _quiet_data() -> None:
     context.execution_options.preserve_order = True
     context.print_on_execution_start = False
     context.raise_original_map_exception = True  # the wrapper would lose which file was bad and why
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs as an error it also raises

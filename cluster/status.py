@@ -1,12 +1,15 @@
 """`status.json`: what a run is doing, written at every change, so that a submitted job can be followed and judged."""
 
+import errno
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cluster.secrets import masked
-from cluster.storage import write_json
+from cluster.storage import overwrite_json, write_json
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass
@@ -43,4 +46,9 @@ class Status:
         self._write()
 
     def _write(self) -> None:
-        write_json(self.path, {"state": self.state, "preset": self.preset, "stages": self.stages})
+        plain = {"state": self.state, "preset": self.preset, "stages": self.stages}
+        try:
+            write_json(self.path, plain)
+        except OSError as error:  # no room for a second file, and nobody must read "running" for ever
+            if error.errno not in NO_ROOM or not self.path.is_file() or not overwrite_json(self.path, plain):
+                raise

@@ -7,13 +7,19 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 MANIFEST = "manifest.json"
+UNCHECKED = (".safetensors", ".bin", ".json")  # formats that notice no changed digit; parquet and npz have checksums
+BLOCK_BYTES = 512  # what `st_blocks` counts
 ROOT = Path(__file__).resolve().parents[1]  # the folder that holds all four packages
+
+
+class BusyError(ValueError):
+    """Another pipeline is at work in a run directory: nothing there is ours to write."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +33,7 @@ class Manifest:
     counts: dict[str, Any] = dataclasses.field(default_factory=dict)
     code_version: str = ""
     seconds: float = 0.0
+    files: dict[str, str] = dataclasses.field(default_factory=dict)  # digests of those that do not check themselves
 
     @property
     def digest(self) -> str:
@@ -57,6 +64,20 @@ class Manifest:
         if manifest.digest != digest:
             raise ValueError(f"{path} was changed after it was written; remove {folder} to redo the stage")
         return manifest
+
+    def require_whole(self, folder: Path) -> None:
+        """Check that the artefact's files are those that its stage wrote.
+
+        Raises:
+            ValueError: naming the first file that is gone or was changed.
+        """
+        for name, digest in self.files.items():
+            if not (folder / name).is_file() or file_digest(folder / name) != digest:
+                state = "was changed after" if (folder / name).exists() else "is gone since"
+                raise ValueError(
+                    f"{folder / name} {state} the stage {self.stage!r} wrote it; redo it with "
+                    f"`--from {self.stage} --force`"
+                )
 
     def differences(self, other: "Manifest") -> list[str]:
         """Return one line for each setting or input in which `other` differs, e.g. `steps: 100 -> 200`."""
@@ -107,14 +128,15 @@ class RunDir:
         """Hold the directory for one pipeline; the lock ends with the process, however it ends.
 
         Raises:
-            ValueError: if another pipeline is at work in this directory.
+            BusyError: if another pipeline is at work in this directory.
+            OSError: if it cannot be written to.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ValueError(
+                raise BusyError(
                     f"another pipeline is at work in {self.root}; wait for it or use another --run-dir"
                 ) from None
             yield
@@ -122,24 +144,63 @@ class RunDir:
 
 @contextlib.contextmanager
 def written_whole(final: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `final` on success and vanishes on failure."""
-    partial = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    """Yield a temporary folder that becomes `final` on success and vanishes on failure.
+
+    What was in its place is moved away before it is deleted: a deletion that is killed midway must not leave half a
+    folder under the name of a whole one.
+    """
+    partial, replaced = (final.with_name(f".{final.name}.{state}") for state in ("partial", "replaced"))
+    for left in (partial, replaced):
+        shutil.rmtree(left, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
-        shutil.rmtree(final, ignore_errors=True)
+        if final.exists():
+            final.replace(replaced)
         partial.replace(final)
     except BaseException:
+        if replaced.exists() and not final.exists():
+            replaced.replace(final)
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON under a temporary name, then rename, so that a reader never sees half a file."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
-    partial.replace(path)
+    try:
+        partial.write_text(json_text(value))
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def overwrite_json(path: Path, value: Any) -> bool:
+    """Write JSON over a file on a full disk, if it fits into the room that the file has; return whether it did."""
+    content = json_text(value).encode()
+    with path.open("r+b") as file:
+        if len(content) > os.fstat(file.fileno()).st_blocks * BLOCK_BYTES:
+            return False
+        file.write(content)
+        file.truncate()
+    return True
+
+
+def json_text(value: Any) -> str:
+    """Return JSON as all files of a run have it."""
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def digests_of_files(folder: Path, redrawn: Container[str]) -> dict[str, str]:
+    """Return the digests of an artefact's files that do not check themselves, but for those that may be drawn again.
+
+    What a link leads to is not the artefact's.
+    """
+    found = sorted(path for path in folder.rglob("*") if path.suffix in UNCHECKED and not path.is_symlink())
+    return {str(path.relative_to(folder)): file_digest(path) for path in found if path.name not in redrawn}
 
 
 def file_digest(path: Path) -> str:

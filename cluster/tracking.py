@@ -66,8 +66,9 @@ class Tracker:
     def record(self, record: RunRecord) -> str | None:
         """Write one finished run and return its id, or put the record into the spool and return None.
 
-        A run of the same experiment and key is updated; one whose parameters differ, or that has metrics which the
-        record lacks, is replaced.
+        What is recorded now is newer than what is there, whatever the clocks of two machines say. A run of the same
+        experiment and key is updated; one whose parameters differ, or that has metrics which the record lacks, is
+        replaced.
 
         Raises:
             OSError: if neither the tracker nor the disk takes it.
@@ -77,7 +78,7 @@ class Tracker:
         if seconds > 0:
             try:
                 with self.patience.spending():
-                    return self._send_within(seconds, record)
+                    return self._send_within(seconds, record, is_newest=True)
             except Exception as error:  # whatever is wrong with the tracker, the job's result is safe in the spool
                 log.warning("%s: %s; run %r waits in %s", *self._about(error), record.key, self.spool.path)
                 if not _is_refusal(error):
@@ -101,7 +102,7 @@ class Tracker:
             if is_down:
                 return False
             try:
-                self._send_within(self.patience.longest_s, record)
+                self._send_within(self.patience.longest_s, record, is_newest=False)
             except Exception as error:
                 log.warning("%s: %s; run %r stays in %s", *self._about(error), record.key, spool.path)
                 is_down = not _is_refusal(error)
@@ -132,29 +133,31 @@ class Tracker:
             self._client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
-    def _send_within(self, seconds: float, record: RunRecord) -> str:
+    def _send_within(self, seconds: float, record: RunRecord, *, is_newest: bool) -> str:
         def send() -> str:
             for pause_s in RETRY_AFTER_S:
                 try:
-                    return self._send(record)
+                    return self._send(record, is_newest=is_newest)
                 except Exception as error:
                     self._experiments.clear()  # somebody may have deleted one, or a parent
                     self._parents.clear()
                     if getattr(error, "error_code", None) not in PASSING:
                         raise
                 time.sleep(pause_s)
-            return self._send(record)
+            return self._send(record, is_newest=is_newest)
 
         with impatient():
             run_id: str = within(seconds, send)
         return run_id
 
-    def _send(self, record: RunRecord) -> str:
+    def _send(self, record: RunRecord, *, is_newest: bool) -> str:
         """Write a record, or what an earlier attempt left out of it: a run is known by its key from its creation on."""
         experiment_id = self.experiment(record.experiment)
         found = self._find(experiment_id, record.key)
-        if found is not None and int(found.data.tags.get(RECORDED_TAG, 0)) > record.recorded_ms:
-            return str(found.info.run_id)
+        if found is not None and (known_ms := int(found.data.tags.get(RECORDED_TAG, 0))) > record.recorded_ms:
+            if not is_newest:
+                return str(found.info.run_id)
+            record = replace(record, recorded_ms=known_ms + 1)  # a clock is behind
         parent_id = self._parent_id(record)
         if found is not None and not _can_become(found, record):
             self._client.delete_run(found.info.run_id)

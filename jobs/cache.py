@@ -1,7 +1,8 @@
 """Stage `cache`: the frozen segmenter runs once over each image; everything after it reads the results.
 
 Train shards give features (class embeddings of matched and unmatched queries with their labels); val shards give
-predictions (all query embeddings, mask logits in half precision, and the ground truth to score them against).
+predictions (all query embeddings, mask logits in half precision, and the ground truth to score them against). Each is
+kept in the stage's unfinished work once it is whole.
 """
 
 from pathlib import Path
@@ -15,12 +16,12 @@ import torch
 from cluster.filesystem import open_location
 from cluster.resources import Request
 from cluster.session import connect
-from cluster.storage import RunDir
+from cluster.storage import RunDir, written_whole
 from jobs.config import PipelineConfig
 from jobs.devices import uses_gpus
 from jobs.parquet import count_rows, read_parquet, write_parquet
 from jobs.progress import say
-from jobs.shard import shard_files, shard_folder
+from jobs.shard import PARTS, check_shards, shard_files, shard_folder
 from pading.data.shards.rows import decode_row
 from pading.data.views.batch import Batch, batch_arrays
 from pading.data.views.jitter import letterbox_view
@@ -31,23 +32,39 @@ from pading.splits.split import Part
 from pading.zeroshot.features import feature_schema, features_table
 
 FEATURES, PREDICTIONS = "features", "predictions"
+WORK = "cache"
 FEATURE_ROWS_PER_GROUP = 8192
 
 
 def cache(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
-    """Write `features/` from the train shards and `predictions/` from the val shards."""
+    """Write `features/` from the train shards and `predictions/` from the val shards.
+
+    A stage that was killed after the features makes the predictions alone.
+
+    Raises:
+        FileNotFoundError: if a shard is missing.
+        ValueError: if a shard is not the one that the index names: a flipped bit can leave a photo that decodes.
+    """
     connect()
+    for part in PARTS:
+        check_shards(config, run_dir, part)
     weights = run_dir.artefact("segmenter").resolve()
-    train = _read_shards(config, run_dir, "train")
-    features = _with_actors(train, FeatureExtractor, (weights, config), config)
-    files = write_parquet(features, folder / FEATURES, feature_schema(config.segmenter.width), FEATURE_ROWS_PER_GROUP)
-    counts = {"features": count_rows(files)}
-    say(f"  {counts['features']} features of train images")
-    val = _read_shards(config, run_dir, "val")
-    predictions = _with_actors(val, Predictor, (weights, config.data.input_px), config)
-    files = write_parquet(predictions, folder / PREDICTIONS, PREDICTION_SCHEMA, ROWS_PER_GROUP)
-    counts["predictions"] = count_rows(files)
-    say(f"  {counts['predictions']} predictions of val images")
+    places = {name: run_dir.work(WORK) / name for name in (FEATURES, PREDICTIONS)}
+    if not places[FEATURES].is_dir():
+        train = _read_shards(config, run_dir, "train")
+        features = _with_actors(train, FeatureExtractor, (weights, config), config)
+        with written_whole(places[FEATURES]) as unfinished:
+            write_parquet(features, unfinished, feature_schema(config.segmenter.width), FEATURE_ROWS_PER_GROUP)
+    say(f"  {_count(places[FEATURES])} features of train images")
+    if not places[PREDICTIONS].is_dir():
+        val = _read_shards(config, run_dir, "val")
+        predictions = _with_actors(val, Predictor, (weights, config.data.input_px), config)
+        with written_whole(places[PREDICTIONS]) as unfinished:
+            write_parquet(predictions, unfinished, PREDICTION_SCHEMA, ROWS_PER_GROUP)
+    say(f"  {_count(places[PREDICTIONS])} predictions of val images")
+    counts = {name: _count(place) for name, place in places.items()}
+    for name, place in places.items():
+        place.rename(folder / name)
     return counts
 
 
@@ -55,6 +72,10 @@ def needs(config: PipelineConfig, has_gpus: bool) -> list[Request]:
     """Return what the stage cannot do without: its actors, and a CPU to read and write with."""
     actor = {"CPU": config.cache.cpus_per_actor} | ({"GPU": config.cache.gpus_per_actor} if has_gpus else {})
     return [Request(resources=actor, count=config.cache.actors), Request(resources={"CPU": 1})]
+
+
+def _count(folder: Path) -> int:
+    return count_rows(sorted(folder.glob("*.parquet")))
 
 
 def _read_shards(config: PipelineConfig, run_dir: RunDir, part: Part) -> ray.data.Dataset:

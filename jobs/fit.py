@@ -1,6 +1,10 @@
-"""Stage `fit`: rows of the table x profiles x seeds -> the classifiers that they read, each fitted by one Ray task."""
+"""Stage `fit`: rows of the table x profiles x seeds -> the classifiers that they read, each fitted by one Ray task.
+
+A finished fit lies in the stage's unfinished work, so that a stage that was killed goes on with what is missing.
+"""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,7 @@ import ray
 import torch
 
 from cluster.session import connect
-from cluster.storage import RunDir, plain_name, write_json
+from cluster.storage import RunDir, plain_name, write_json, written_whole
 from jobs.config import PipelineConfig
 from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress
@@ -24,6 +28,7 @@ from pading.zeroshot.methods import GENERATIVE, Method, MethodConfig, Profile, f
 from pading.zeroshot.profiles import profile_config, with_steps
 
 INDEX = "classifiers.json"
+WORK = "fit"
 
 
 def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
@@ -35,19 +40,23 @@ def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]
     if is_leaky_sweep(config, run_dir):
         rows = [{**row, "leaky": True} if has_winner(row) else row for row in rows]
     fits = {row["folder"]: row for row in rows}  # rows that read one classifier share its folder
+    places = {name: (run_dir.work(WORK) / name).resolve() for name in fits}
+    missing = {name: row for name, row in fits.items() if not places[name].is_dir()}
     inputs = ray.put(read_fit_inputs(run_dir))
     pending = {
         _fit_one.remote(
-            RECIPES[row["method"]].fitted, settings[row["profile"]], row["seed"], inputs, (folder / name).resolve()
+            RECIPES[row["method"]].fitted, settings[row["profile"]], row["seed"], inputs, places[name]
         ): name
-        for name, row in fits.items()
+        for name, row in missing.items()
     }
-    progress = Progress("fit classifiers", len(fits))
+    progress = Progress("fit classifiers", len(fits), begun=len(fits) - len(missing))
     waiting = list(pending)
     while waiting:
         done, waiting = ray.wait(waiting)
         ray.get(done)
         progress.update(len(fits) - len(waiting), pending[done[0]])
+    for name, place in places.items():
+        shutil.copytree(place, folder / name)
     write_json(
         folder / INDEX, {"rows": rows, "settings": {profile: to_plain(each) for profile, each in settings.items()}}
     )
@@ -112,7 +121,8 @@ def fitted_settings(run_dir: RunDir, profile: Profile) -> MethodConfig:
 
 @ray.remote(num_cpus=1)
 def _fit_one(method: Method, settings: MethodConfig, seed: int, inputs: FitInputs, folder: Path) -> None:
-    fit_and_save(method, settings, seed, inputs, folder)
+    with written_whole(folder) as unfinished:
+        fit_and_save(method, settings, seed, inputs, unfinished)
 
 
 def fit_and_save(method: Method, settings: MethodConfig, seed: int, inputs: FitInputs, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The pipeline: all stages in order, each skipped when its artefact is there; `status.json` says how far it is."""
 
+import contextlib
 import hashlib
 import time
 from typing import Any
@@ -22,10 +23,12 @@ from jobs import (
     verify,
 )
 from jobs.config import PipelineConfig, scored_tasks, split_of
+from jobs.failures import one_line
 from jobs.progress import format_seconds, say
 from jobs.rows import require_styles
 from jobs.stage import Stage
 from pading.config import to_plain
+from pading.evaluate.sweeps.trials import REPORT
 
 
 def _coco_files(config: PipelineConfig) -> dict[str, str]:
@@ -141,6 +144,7 @@ def stages(config: PipelineConfig) -> list[Stage]:
             needs=sweep.needs,
             schema_version=2,
             workplace=sweep.artefact_name(config),
+            redrawn=(REPORT,),
         ),
         Stage(
             name="fit",
@@ -189,7 +193,8 @@ def run_pipeline(config: PipelineConfig, run_dir: RunDir, *, first: str, last: s
                 _run_stage(stage, config, run_dir, status, force=force, title=f"[{number}/{len(chosen)}] {stage.name}")
             status.finish("succeeded")
         except BaseException:
-            status.finish("failed")
+            with contextlib.suppress(OSError):  # the disk may be what failed, and is what has to be told
+                status.finish("failed")
             raise
         say(f"done in {format_seconds(time.monotonic() - start)}: {run_dir.root}")
 
@@ -233,7 +238,8 @@ def _run_stage(
         say(title)
         outcome = stage.run(config, run_dir, force=force)
     except BaseException as error:
-        status.update(stage.name, "failed", since=start, error=str(error) or type(error).__name__)
+        with contextlib.suppress(OSError):
+            status.update(stage.name, "failed", since=start, error=one_line(error))
         raise
     status.update(stage.name, outcome, since=start, output=output)
     said = "up to date" if outcome == "skipped" else f"done in {format_seconds(time.monotonic() - start)}"

@@ -92,6 +92,16 @@ def audited_training_shards(config: PipelineConfig, run_dir: RunDir) -> ShardInd
     return index
 
 
+def check_shards(config: PipelineConfig, run_dir: RunDir, part: Part) -> None:
+    """Check that every byte of one part's shards is as it was written.
+
+    Raises:
+        FileNotFoundError: if the index or a shard is missing.
+        ValueError: if a shard was changed, or there is one more.
+    """
+    check_part(shard_index(config, run_dir, part), shard_folder(config, run_dir, part))
+
+
 def shard_index(config: PipelineConfig, run_dir: RunDir, part: Part) -> ShardIndex:
     """Return the index of one part of this run's shards.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluster.resources import Request
-from cluster.storage import ROOT, Manifest, RunDir, written_whole
+from cluster.storage import ROOT, Manifest, RunDir, digests_of_files, written_whole
 from jobs.config import PipelineConfig
 
 Outcome = Literal["succeeded", "skipped"]
@@ -34,6 +34,7 @@ class Stage:
     needs: Needs = needs_a_task  # of the cluster, at one time, where there are GPUs and where there are none
     schema_version: int = 1
     workplace: str = ""  # what its unfinished work is called; empty: its name
+    redrawn: tuple[str, ...] = ()  # files of the artefact that a verb draws again
 
     @property
     def unfinished(self) -> str:
@@ -73,11 +74,26 @@ class Stage:
             f"redo it with `--from {self.name} --force`, or use another --run-dir"
         )
 
+    def require_whole_inputs(self, run_dir: RunDir) -> None:
+        """Check that files of earlier stages are as they were written.
+
+        Raises:
+            ValueError: naming a file that is gone or was changed, and the stage to redo.
+        """
+        for name in self.inputs:
+            if manifest := Manifest.read(run_dir.artefact(name)):
+                manifest.require_whole(run_dir.artefact(name))
+
     def run(self, config: PipelineConfig, run_dir: RunDir, *, force: bool) -> Outcome:
-        """Make the artefact, or leave an equal one alone."""
+        """Make the artefact, or leave an equal one alone.
+
+        Raises:
+            ValueError: if an artefact with other settings lies in its place, or a file that it reads was changed.
+        """
         if not force and self.is_finished(config, run_dir):
             return "skipped"
         planned = self.planned(config, run_dir)
+        self.require_whole_inputs(run_dir)
         if force:
             shutil.rmtree(run_dir.work(self.unfinished), ignore_errors=True)
         run_dir.claim_work(self.unfinished, planned.digest)
@@ -85,7 +101,8 @@ class Stage:
         with written_whole(run_dir.artefact(self.output)) as folder:
             counts = self.work(config, run_dir, folder)
             seconds = round(time.monotonic() - start, 2)
-            replace(planned, counts=counts, code_version=code_version(), seconds=seconds).write(folder)
+            made = replace(planned, counts=counts, code_version=code_version(), seconds=seconds)
+            replace(made, files=digests_of_files(folder, self.redrawn)).write(folder)
         shutil.rmtree(run_dir.work(self.unfinished), ignore_errors=True)
         return "succeeded"
 

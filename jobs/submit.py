@@ -8,10 +8,10 @@ import tyro
 
 from cluster.submission import Cluster
 from cluster.working_directory import MEBIBYTE, require_sendable
+from jobs.failures import INTERRUPTED, TERMINATED, Terminated
 from jobs.progress import complain, say
 
 SCRIPT, DRY_RUN, ERROR = "full_pipeline.py", "--dry-run", "error: "
-INTERRUPTED = 130
 LITTLE = 0.001  # of a custom resource: enough to choose the node
 
 
@@ -56,9 +56,9 @@ def submit(command: Submit) -> int:
     try:
         cluster.follow(job, lambda lines: say(lines.rstrip("\n")))
         outcome = cluster.outcome(job, status_file(command.command))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as end:
         complain(f"left job {job} running: {cluster.url(job)}; stop it with: {cluster.stop_command(job)}")
-        return INTERRUPTED
+        return TERMINATED if isinstance(end, Terminated) else INTERRUPTED
     (say if outcome.exit_code == 0 else complain)(outcome.line)
     return outcome.exit_code
 

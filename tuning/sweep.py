@@ -25,6 +25,7 @@ from tuning.space import Settings, Space, current_point, require_space
 from tuning.trial import Objective, TrialInputs, metric_of, run_trial
 
 Schedule = Literal["asha", "fifo"]
+DEATHS = 3  # of its worker after each of which a trial is begun again; settings that cannot work are no death
 REDUCTION = 3  # of the trials that come to a hold-out, the best third goes on to the next
 JOURNAL, TUNE = "trials.jsonl", "tune"
 QUIET = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
@@ -49,8 +50,9 @@ def sweep(inputs: TrialInputs, plan: SweepPlan, folder: Path, on_end: Callable[[
     """Run the search and return one record for each trial, by number.
 
     Trial 0 has the settings as they are. Trials that fail are recorded and the search goes on; a killed search started
-    again on the same folder does the trials that are missing, and no other. Under the schedule `fifo`, trials and
-    scores depend on the inputs and the plan alone; under `asha` also on which trial was quicker.
+    again on the same folder does the trials that are missing, and no other. A trial whose worker dies is begun again.
+    Under the schedule `fifo`, trials and scores depend on the inputs and the plan alone; under `asha` also on which
+    trial was quicker.
 
     Raises:
         ValueError: if the space does not fit the settings.
@@ -90,6 +92,7 @@ def sweep(inputs: TrialInputs, plan: SweepPlan, folder: Path, on_end: Callable[[
                 name=f"from-{len(journal.records)}",
                 storage_path=str(folder / TUNE),
                 callbacks=[JsonLoggerCallback()],  # what Tune reads at the end
+                failure_config=tune.FailureConfig(max_failures=DEATHS),
                 verbose=0,
             ),
         )

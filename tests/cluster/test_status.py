@@ -2,7 +2,10 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from cluster.status import Status
+from tests.disks import small_disk
 
 
 def test_every_change_is_on_disk(tmp_path: Path) -> None:
@@ -24,3 +27,17 @@ def test_every_change_is_on_disk(tmp_path: Path) -> None:
     assert 2 <= read["stages"][0]["seconds"] < 10
     assert read["stages"][0]["output"] == str(tmp_path / "shards")
     assert read["stages"][1]["error"] == "no features"
+
+
+def test_a_full_disk_still_learns_that_the_run_failed(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        status = Status(disk.root / "status.json", "tiny")
+        status.plan(["shard"])
+        disk.leave(0)
+        status.update("shard", "failed", error="no room")
+        status.finish("failed")
+        told = json.loads(status.path.read_text())
+        assert (told["state"], told["stages"][0]["error"]) == ("failed", "no room")
+        with pytest.raises(OSError, match="No space left"):  # what does not fit leaves the file as it was
+            status.update("shard", "failed", error="no room " * 10_000)
+        assert json.loads(status.path.read_text()) == told

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import Manifest, RunDir, file_digest, write_json, written_whole
+from cluster.storage import Manifest, RunDir, digests_of_files, file_digest, write_json, written_whole
 
 
 def manifest(**changes: object) -> Manifest:
@@ -73,6 +73,68 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "shards").iterdir()] == ["a"]
 
 
+def test_what_is_replaced_is_whole_until_the_new_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deletion that is killed midway must not leave half a folder, with a manifest, under the name of a whole one."""
+    final = tmp_path / "shards"
+    with written_whole(final) as folder:
+        (folder / "old").write_text("1")
+    deleted: list[str] = []
+
+    def delete(path: Path, ignore_errors: bool) -> None:
+        assert path != final
+        deleted.append(path.name)
+
+    monkeypatch.setattr("shutil.rmtree", delete)
+    with written_whole(final) as folder:
+        (folder / "new").write_text("2")
+    assert [path.name for path in final.iterdir()] == ["new"]
+    assert deleted[-1] == ".shards.replaced"
+    monkeypatch.undo()
+    with written_whole(final) as folder:  # what the killed deletion left goes with the next
+        (folder / "newer").write_text("3")
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["shards", "shards/newer"]
+
+
+def test_what_was_there_is_put_back_where_it_cannot_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = tmp_path / "shards"
+    with written_whole(final) as folder:
+        (folder / "old").write_text("1")
+    replace = Path.replace
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name.endswith(".partial"):
+            raise OSError("refused")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="refused"), written_whole(final):
+        pass
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["shards", "shards/old"]
+
+
+def test_a_changed_or_missing_file_of_an_artefact_is_named_with_the_stage_to_redo(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("a.safetensors", "deep/b.json", "drawn.json", "page.html"):
+        (tmp_path / name).write_text("1")
+    (tmp_path / "link.json").symlink_to(tmp_path / "page.html")
+    files = digests_of_files(tmp_path, ("drawn.json",))
+    assert files.keys() == {"a.safetensors", "deep/b.json"}
+    written = manifest(files=files)
+    assert written.digest == manifest().digest
+    written.require_whole(tmp_path)
+    for name in ("drawn.json", "page.html"):
+        (tmp_path / name).write_text("2")
+    written.require_whole(tmp_path)
+    (tmp_path / "deep" / "b.json").write_text("2")
+    with pytest.raises(ValueError, match=r"deep/b\.json was changed after the stage 'shard' wrote it; .*--from shard"):
+        written.require_whole(tmp_path)
+    (tmp_path / "a.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"a\.safetensors is gone since the stage 'shard' wrote it"):
+        written.require_whole(tmp_path)
+
+
 def test_a_run_directory_serves_one_pipeline_at_a_time(tmp_path: Path) -> None:
     run_dir = RunDir(tmp_path / "run")
     with run_dir.locked():
@@ -97,6 +159,17 @@ def test_json_is_renamed_into_place(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"x": 1})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_json_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    (tmp_path / "b.json").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_json(tmp_path / "b.json", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
+    assert (tmp_path / "a.json").read_text() == "{}"
 
 
 def test_a_file_digest_follows_the_content(tmp_path: Path) -> None:

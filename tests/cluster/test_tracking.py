@@ -216,6 +216,20 @@ def test_an_overtaken_record_changes_nothing(tracker: Tracker, experiment: str, 
     assert (run.data.metrics["pq/seen"], run.data.tags["method"]) == (0.1, "new")
 
 
+def test_a_clock_that_is_behind_keeps_no_newer_record_out(tracker: Tracker, experiment: str, tmp_path: Path):
+    hour_ms = 3_600_000
+    ahead = int(time.time() * 1000) + hour_ms
+    record(tracker, experiment, pq=0.1, tags={"method": "old"}, recorded_ms=ahead)
+    record(tracker, experiment, pq=0.9, tags={"method": "new"})
+    (run,) = runs_in(tracker, experiment)
+    assert (run.data.metrics["pq/seen"], run.data.tags["method"]) == (0.9, "new")
+    dead = Tracker(DEAD, spool=tmp_path / "old.jsonl")
+    record(dead, experiment, pq=0.5, tags={"method": "spooled"})
+    assert tracker.replay(dead.spool) == 0  # by the clocks it was overtaken, and nothing says otherwise
+    (run,) = runs_in(tracker, experiment)
+    assert run.data.tags["method"] == "new"
+
+
 def test_one_refused_record_does_not_hold_back_the_next(tracker: Tracker, experiment: str):
     assert tracker.record(RunRecord(experiment=experiment, key="bad", metrics={"pq?*": 1.0})) is None
     assert record(tracker, experiment, key="good") is not None

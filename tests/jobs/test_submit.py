@@ -70,19 +70,25 @@ def test_a_job_is_followed_and_its_exit_code_is_ours(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupting_leaves_the_job_running_and_says_how_to_stop_it(
-    as_client: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    number: signal.Signals,
+    code: int,
+    as_client: Head,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def interrupt_once_it_runs(lines: str) -> None:
         if "Running entrypoint" in lines:
-            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Timer(0.5, os.kill, (os.getpid(), number)).start()
 
     monkeypatch.setattr("jobs.submit.say", interrupt_once_it_runs)
-    words = ["submit", "--address", as_client.address, "--working-dir", str(tmp_path), "--", "sleep", "60"]
-    assert main(words) == 130
+    words = ["submit", "--address", as_client.address, "--working-dir", str(tmp_path), "--", "sleep", str(code)]
+    assert main(words) == code
     errors = capsys.readouterr().err
     client = JobSubmissionClient(as_client.address, headers={"Authorization": f"Bearer {TOKEN}"})
-    (job,) = [job.submission_id for job in client.list_jobs() if job.entrypoint == "sleep 60"]
+    (job,) = [job.submission_id for job in client.list_jobs() if job.entrypoint == f"sleep {code}"]
     try:
         assert f"left job {job} running" in errors
         assert f"stop it with: ray job stop {job} --address {as_client.address}" in errors

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import one_killed
 from tests.tuning.sweep_world import record, tiny_inputs, tiny_plan
 from tuning.dimensions import Choice, Range
 from tuning.journal import Journal, TrialRecord
@@ -46,6 +47,17 @@ def test_a_sweep_in_order_is_the_same_again_and_the_same_after_losing_its_last_t
     again = sweep(tiny_inputs(), plan, tmp_path / "cut", lambda ended: None)
     assert what(again) == what(whole)
     assert leader(again, "hm").number == leader(whole, "hm").number
+
+
+def test_a_trial_whose_worker_is_killed_is_begun_again_and_scores_what_it_would_have(
+    ray_session: None, tmp_path: Path
+) -> None:
+    inputs, plan = tiny_inputs(classifier__steps=400), tiny_plan(SPACE, trials=2, hold_outs=1)
+    whole = sweep(inputs, plan, tmp_path / "whole", lambda ended: None)
+    with one_killed("ray::ImplicitFunc.train") as killed:
+        again = sweep(inputs, plan, tmp_path / "killed", lambda ended: None)
+    assert len(killed) == 1
+    assert what(again) == what(whole)
 
 
 def test_a_finished_sweep_is_read_and_nothing_is_run(ray_session: None, tmp_path: Path) -> None:
