@@ -156,9 +156,11 @@ class Cluster:
         Raises:
             TimeoutError: if it says nothing for a while: a quiet job, or a network that was cut, which closes nothing.
         """
-        end = 0
-        async with contextlib.aclosing(self._client.tail_job_logs(job_id)) as stream:  # from the first line each time
-            while (lines := await asyncio.wait_for(anext(stream, None), SILENCE_S)) is not None:
+        end, loop = 0, asyncio.get_running_loop()
+        stream = self._client.tail_job_logs(job_id)  # from the first line each time
+        async with contextlib.aclosing(stream), asyncio.timeout(SILENCE_S) as silence:
+            async for lines in stream:
+                silence.reschedule(loop.time() + SILENCE_S)
                 end += len(lines)
                 log.take(lines, end)
 
