@@ -3,7 +3,9 @@
 import contextlib
 import math
 import os
+import signal
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +98,7 @@ def sweep(inputs: TrialInputs, plan: SweepPlan, folder: Path, on_end: Callable[[
                 verbose=0,
             ),
         )
-        with _quietly():
+        with _quietly(), _ended_by_interrupt():
             tuner.fit()
         if searcher.broken is not None:
             raise searcher.broken
@@ -160,6 +162,26 @@ def _quietly() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _ended_by_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt if Tune was interrupted, and take its handler away.
+
+    Tune would end its run as if it were whole, and never gives the handler back that it puts in the place of Python's:
+    whatever comes after a sweep would not hear the first interrupt.
+    """
+    if threading.current_thread() is not threading.main_thread():  # elsewhere Tune has no handler
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        was_heard = signal.getsignal(signal.SIGINT) is before  # Tune gives way to it once it has heard one
+        signal.signal(signal.SIGINT, before)
+    if was_heard:
+        raise KeyboardInterrupt
 
 
 def _scheduler(plan: SweepPlan, records: Sequence[TrialRecord]) -> TrialScheduler:

@@ -1,5 +1,7 @@
 """Whole sweeps through Ray Tune, at toy size."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +49,25 @@ def test_a_sweep_in_order_is_the_same_again_and_the_same_after_losing_its_last_t
     again = sweep(tiny_inputs(), plan, tmp_path / "cut", lambda ended: None)
     assert what(again) == what(whole)
     assert leader(again, "hm").number == leader(whole, "hm").number
+
+
+def test_an_interrupted_sweep_ends_keeps_its_trials_and_hears_the_next_interrupt(
+    ray_session: None, tmp_path: Path
+) -> None:
+    def interrupt(ended: int) -> None:
+        if ended == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    plan = tiny_plan(SPACE, trials=3, hold_outs=1)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(tiny_inputs(), plan, tmp_path, interrupt)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    kept = (tmp_path / JOURNAL).read_bytes()
+    assert kept
+    whole = sweep(tiny_inputs(), plan, tmp_path, lambda ended: None)
+    assert (tmp_path / JOURNAL).read_bytes().startswith(kept)
+    assert [one.state for one in whole] == ["complete"] * 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_trial_whose_worker_is_killed_is_begun_again_and_scores_what_it_would_have(
