@@ -1,14 +1,18 @@
 """The only `ray.init`: joins the cluster a job was submitted to, or starts a private one on this machine."""
 
+import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 
 import ray
 
 from cluster.authentication import OWN, require_closed_cluster
 from cluster.storage import ROOT
+
+DASHBOARD_PORT = 8265  # Ray's own, where people look for it
 
 
 def connect(num_cpus: int | None = None) -> dict[str, float]:
@@ -24,12 +28,18 @@ def connect(num_cpus: int | None = None) -> dict[str, float]:
         address = os.environ.get("RAY_ADDRESS", OWN)
         require_closed_cluster(address)
         before = signal.getsignal(signal.SIGTERM)
+        start, environment = {}, worker_environment()
+        if address == OWN:
+            # Workers would look for their cluster's dashboard on this machine, and take the one of another that runs
+            # there or has left its traces: Ray Train then gives up what watches over its controller.
+            start = {"num_cpus": num_cpus, "dashboard_port": _free_port(DASHBOARD_PORT)}
+            environment["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{start['dashboard_port']}"
         ray.init(
             address=address,
-            num_cpus=num_cpus if address == OWN else None,
             log_to_driver=True,
             logging_level=logging.WARNING,
-            runtime_env={"env_vars": worker_environment()},
+            runtime_env={"env_vars": environment},
+            **start,
         )
         # Ray takes SIGTERM for itself, and would wait half a minute for its own node to be empty.
         if callable(before) and threading.current_thread() is threading.main_thread():
@@ -49,6 +59,15 @@ def worker_environment() -> dict[str, str]:
         "RAY_DATA_LOG_LEVEL": "ERROR",
         "PYTHONWARNINGS": "ignore::DeprecationWarning,ignore::FutureWarning",
     }
+
+
+def _free_port(wanted: int) -> int:
+    """Return a port of loopback that nobody listens on: the one wanted, or any."""
+    for port in (wanted, 0):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return int(free.getsockname()[1])
+    raise OSError("no port is free on 127.0.0.1")
 
 
 def _quiet_data() -> None:

@@ -1,15 +1,12 @@
 """`status.json`: what a run is doing, written at every change, so that a submitted job can be followed and judged."""
 
-import errno
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cluster.secrets import masked
-from cluster.storage import overwrite_json, write_json
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+from cluster.storage import NO_ROOM, overwrite_json, write_json
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
@@ -14,6 +15,7 @@ from typing import Any
 
 MANIFEST = "manifest.json"
 UNCHECKED = (".safetensors", ".bin", ".json")  # formats that notice no changed digit; parquet and npz have checksums
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # a disk is full, or somebody's share of it
 BLOCK_BYTES = 512  # what `st_blocks` counts
 ROOT = Path(__file__).resolve().parents[1]  # the folder that holds all four packages
 

@@ -50,19 +50,19 @@ def cache(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, An
         check_shards(config, run_dir, part)
     weights = run_dir.artefact("segmenter").resolve()
     places = {name: run_dir.work(WORK) / name for name in (FEATURES, PREDICTIONS)}
+    counts = {}
     if not places[FEATURES].is_dir():
         train = _read_shards(config, run_dir, "train")
         features = _with_actors(train, FeatureExtractor, (weights, config), config)
-        with written_whole(places[FEATURES]) as unfinished:
-            write_parquet(features, unfinished, feature_schema(config.segmenter.width), FEATURE_ROWS_PER_GROUP)
-    say(f"  {_count(places[FEATURES])} features of train images")
+        _write(features, places[FEATURES], feature_schema(config.segmenter.width), FEATURE_ROWS_PER_GROUP)
+    counts[FEATURES] = count_rows(sorted(places[FEATURES].glob("*.parquet")))
+    say(f"  {counts[FEATURES]} features of train images")
     if not places[PREDICTIONS].is_dir():
         val = _read_shards(config, run_dir, "val")
         predictions = _with_actors(val, Predictor, (weights, config.data.input_px), config)
-        with written_whole(places[PREDICTIONS]) as unfinished:
-            write_parquet(predictions, unfinished, PREDICTION_SCHEMA, ROWS_PER_GROUP)
-    say(f"  {_count(places[PREDICTIONS])} predictions of val images")
-    counts = {name: _count(place) for name, place in places.items()}
+        _write(predictions, places[PREDICTIONS], PREDICTION_SCHEMA, ROWS_PER_GROUP)
+    counts[PREDICTIONS] = count_rows(sorted(places[PREDICTIONS].glob("*.parquet")))
+    say(f"  {counts[PREDICTIONS]} predictions of val images")
     for name, place in places.items():
         place.rename(folder / name)
     return counts
@@ -74,8 +74,9 @@ def needs(config: PipelineConfig, has_gpus: bool) -> list[Request]:
     return [Request(resources=actor, count=config.cache.actors), Request(resources={"CPU": 1})]
 
 
-def _count(folder: Path) -> int:
-    return count_rows(sorted(folder.glob("*.parquet")))
+def _write(rows: ray.data.Dataset, folder: Path, schema: pa.Schema, rows_per_group: int) -> None:
+    with written_whole(folder) as unfinished:
+        write_parquet(rows, unfinished, schema, rows_per_group)
 
 
 def _read_shards(config: PipelineConfig, run_dir: RunDir, part: Part) -> ray.data.Dataset:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cluster.secrets import masked
-from cluster.storage import BusyError
+from cluster.storage import NO_ROOM, BusyError
 from jobs.progress import complain
 
 # What bad input and bad settings raise; anything else is a defect of ours or of the machine.
 EXPECTED = (ValueError, OSError)
 CONTINUE = "the same command continues where it stopped"
-NO_ROOM, READ_ONLY = (errno.ENOSPC, errno.EDQUOT), (errno.EROFS,)
 # How libraries say it that do not raise an OSError: safetensors, torch.save.
 NO_ROOM_TEXTS = ("No space left on device", "PytorchStreamWriter failed writing")
 RAY_NOTE = re.compile(r"""(:\s*['"])?(\\n|\s)*Failed to apply UDF transform after .*""", re.DOTALL)  # Ray Data adds it
@@ -95,7 +94,7 @@ def _remedy(error: BaseException, trace: Path | None) -> str:
     causes = list(_below(error, set()))
     numbers = {cause.errno for cause in causes if isinstance(cause, OSError)}
     places = [Path(tempfile.gettempdir()), *([trace.parent] if trace is not None else [])]
-    if numbers & {*READ_ONLY}:
+    if errno.EROFS in numbers:
         where = f" where {places[-1]} lies" if trace is not None else ""
         return f": allow writing{where}, then say the same command again; what was finished is kept"
     if numbers & {*NO_ROOM} or any(text in str(cause) for cause in causes for text in NO_ROOM_TEXTS):

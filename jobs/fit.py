@@ -14,6 +14,7 @@ import torch
 
 from cluster.session import connect
 from cluster.storage import RunDir, plain_name, write_json, written_whole
+from cluster.tasks import as_they_end
 from jobs.config import PipelineConfig
 from jobs.fit_inputs import read_fit_inputs
 from jobs.progress import Progress
@@ -43,18 +44,17 @@ def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]
     places = {name: (run_dir.work(WORK) / name).resolve() for name in fits}
     missing = {name: row for name, row in fits.items() if not places[name].is_dir()}
     inputs = ray.put(read_fit_inputs(run_dir))
-    pending = {
-        _fit_one.remote(
-            RECIPES[row["method"]].fitted, settings[row["profile"]], row["seed"], inputs, places[name]
-        ): name
-        for name, row in missing.items()
-    }
-    progress = Progress("fit classifiers", len(fits), begun=len(fits) - len(missing))
-    waiting = list(pending)
-    while waiting:
-        done, waiting = ray.wait(waiting)
-        ray.get(done)
-        progress.update(len(fits) - len(waiting), pending[done[0]])
+
+    def submit(name: str) -> ray.ObjectRef:
+        row = missing[name]
+        method, profile = RECIPES[row["method"]].fitted, settings[row["profile"]]
+        return _fit_one.remote(method, profile, row["seed"], inputs, places[name])
+
+    num_fitted = len(fits) - len(missing)
+    progress = Progress("fit classifiers", len(fits), begun=num_fitted)
+    for count, (name, reference) in enumerate(as_they_end(submit, missing), start=num_fitted + 1):
+        ray.get(reference)
+        progress.update(count, name)
     for name, place in places.items():
         shutil.copytree(place, folder / name)
     write_json(

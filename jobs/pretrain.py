@@ -8,6 +8,7 @@ import ray.train
 from ray.exceptions import RayActorError
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from cluster.interrupts import interrupts_raised
 from cluster.resources import Request
 from cluster.session import connect
 from cluster.storage import RunDir
@@ -78,7 +79,8 @@ def fit(config: PipelineConfig, settings: dict[str, Any], storage: Path) -> ray.
     """
     for failures_left in range(config.pretrain.max_failures, -1, -1):
         try:
-            return trainer_of(config, settings, storage).fit()
+            with interrupts_raised():
+                return trainer_of(config, settings, storage).fit()
         except RayActorError as error:
             if failures_left == 0:
                 raise

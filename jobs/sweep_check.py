@@ -17,6 +17,7 @@ import torch
 
 from cluster.session import connect
 from cluster.storage import Manifest, RunDir, plain_name, write_json
+from cluster.tasks import as_they_end
 from jobs.config import PipelineConfig, read_config
 from jobs.progress import Progress, say
 from jobs.sweep import SWEEP, SWEEPS, TRIALS, labelled_val, trial_inputs
@@ -59,7 +60,9 @@ def check_sweep(command: CheckSweep) -> None:
     if len(trials) < 3:
         raise ValueError(f"{file} has {len(trials)} trials that were judged on every hold-out; compare three at least")
     connect()
-    found = checked(_swept_config(run_dir, name), run_dir, trials, command.seeds)
+    inputs = trial_inputs(_swept_config(run_dir, name), run_dir)
+    truly_unseen = dataclasses.replace(inputs, leaked=labelled_val(inputs.cached, run_dir))
+    found = checked(truly_unseen, trials, command.seeds)
     (run_dir.artefact(FOLDER) / name).parent.mkdir(parents=True, exist_ok=True)
     output = run_dir.artefact(FOLDER) / f"{name}.json"
     write_json(output, found)
@@ -68,21 +71,19 @@ def check_sweep(command: CheckSweep) -> None:
     say(f"{output}")
 
 
-def checked(config: PipelineConfig, run_dir: RunDir, trials: Sequence[Mapping[str, Any]], seeds: int) -> dict[str, Any]:
-    """Return each trial's mean scores beside those of truly unseen classes, and how their orders agree."""
-    inputs = trial_inputs(config, run_dir)
-    inputs = dataclasses.replace(inputs, leaked=labelled_val(inputs.cached, run_dir))
+def checked(inputs: TrialInputs, trials: Sequence[Mapping[str, Any]], seeds: int) -> dict[str, Any]:
+    """Return each trial's mean scores beside those on the truly unseen classes of `inputs`, and how orders agree."""
     shared = ray.put(inputs)
-    pending = [_true_scores.remote(shared, dict(trial["settings"]), seed) for trial in trials for seed in range(seeds)]
-    progress, waiting = Progress("fit trials on all seen classes", len(pending)), list(pending)
-    while waiting:
-        done, waiting = ray.wait(waiting)
-        ray.get(done)
-        progress.update(len(pending) - len(waiting))
-    scores = ray.get(pending)
+    fits = [(place, seed) for place in range(len(trials)) for seed in range(seeds)]
+    progress, scores = Progress("fit trials on all seen classes", len(fits)), dict[tuple[int, int], dict[str, float]]()
+    for fit, reference in as_they_end(
+        lambda fit: _true_scores.remote(shared, dict(trials[fit[0]]["settings"]), fit[1]), fits
+    ):
+        scores[fit] = ray.get(reference)
+        progress.update(len(scores))
     true = [
-        {name: statistics.fmean(score[name] for score in scores[place : place + seeds]) for name in scores[place]}
-        for place in range(0, len(scores), seeds)
+        {name: statistics.fmean(scores[place, seed][name] for seed in range(seeds)) for name in scores[place, 0]}
+        for place in range(len(trials))
     ]
     objectives = [name for name in true[0] if name.startswith("accuracy/")]
     return {

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.storage import ROOT
+from tests.runs import linked_run
 
 STORE_BYTES = 80_000_000  # Ray takes no less than 75 MiB
 PROGRAM = """
@@ -30,10 +31,7 @@ print(json.dumps({"capacity": capacity, "held": 5 * 8 * 2**22}))
 
 @pytest.mark.slow
 def test_a_full_object_store_changes_no_feature_and_no_classifier(smoke_run: Path, tmp_path: Path) -> None:
-    run_dir = tmp_path / "run"
-    run_dir.mkdir()
-    for name in ("shards", "text", "segmenter", "sweep"):
-        (run_dir / name).symlink_to(smoke_run / name)
+    run_dir = linked_run(tmp_path / "run", smoke_run, ("shards", "text", "segmenter", "sweep"))
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     environment["RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES"] = str(STORE_BYTES)
     command = [sys.executable, "-c", PROGRAM, str(run_dir), "cache", "fit"]

@@ -13,6 +13,7 @@ import pytest
 
 from jobs.__main__ import main
 from tests.processes import title_of
+from tests.runs import linked_run
 
 ROOT = Path(__file__).resolve().parents[1]
 BY_REQUEST = pytest.mark.skipif(
@@ -49,10 +50,7 @@ def parts(stage: str, run_dir: Path) -> dict[str, int]:
 def test_a_stage_whose_driver_ends_goes_on_and_makes_the_same(
     stage: str, number: signal.Signals, smoke_run: Path, tmp_path: Path
 ) -> None:
-    run_dir = tmp_path / "run"
-    run_dir.mkdir()
-    for name in INPUTS[stage]:
-        (run_dir / name).symlink_to(smoke_run / name)
+    run_dir = linked_run(tmp_path / "run", smoke_run, INPUTS[stage])
     process = start(stage, run_dir)
     deadline = time.monotonic() + 240
     while not parts(stage, run_dir):

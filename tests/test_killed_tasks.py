@@ -7,6 +7,7 @@ import pytest
 
 from jobs.__main__ import main
 from tests.processes import one_killed
+from tests.runs import linked_run
 
 INPUTS = ("shards", "text", "segmenter", "cache", "sweep")
 
@@ -22,11 +23,7 @@ INPUTS = ("shards", "text", "segmenter", "cache", "sweep")
 def test_a_stage_outlives_its_workers(
     stage: str, title: str, output: str, smoke_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run_dir = tmp_path / "run"
-    run_dir.mkdir()
-    for name in INPUTS:
-        if name != output:
-            (run_dir / name).symlink_to(smoke_run / name)
+    run_dir = linked_run(tmp_path / "run", smoke_run, (name for name in INPUTS if name != output))
     with one_killed(title) as killed:
         assert main([stage, "smoke", "--run-dir", str(run_dir)]) == 0, capfd.readouterr().err
     assert len(killed) == 1

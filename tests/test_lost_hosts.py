@@ -1,6 +1,5 @@
 """Hosts of a cluster that go away in the middle of a stage: a worker's, and the one with Ray's head."""
 
-import contextlib
 import json
 import os
 import subprocess
@@ -15,7 +14,8 @@ import pytest
 from cluster.storage import ROOT
 from tests.cluster.hosts import Host, network
 from tests.cluster.ray_hosts import GCS_PORT, node_environment, start_head, start_worker
-from tests.processes import named
+from tests.processes import title_of
+from tests.runs import linked_run
 
 INPUTS = ("shards", "text", "segmenter", "cache", "sweep")
 WAIT_S = 300.0  # on a crowded machine a training begins after minutes
@@ -41,11 +41,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def run_dir(smoke_run: Path, tmp_path: Path) -> Path:
     """A run in which all that `fit` reads is there."""
-    folder = tmp_path / "run"
-    folder.mkdir()
-    for name in INPUTS:
-        (folder / name).symlink_to(smoke_run / name)
-    return folder
+    return linked_run(tmp_path / "run", smoke_run, INPUTS)
 
 
 def drive(
@@ -59,13 +55,8 @@ def drive(
 
 
 def processes(host: Host, title: str) -> list[psutil.Process]:
-    """Return processes of a host by their title; they are in its network, whoever their parents are."""
-    found = []
-    for process in named(title):
-        with contextlib.suppress(OSError):  # it has just ended
-            if os.readlink(f"/proc/{process.pid}/ns/net") == os.readlink(f"/proc/{host.pid}/ns/net"):
-                found.append(process)
-    return found
+    """Return processes of a host by their title, whoever their parents are."""
+    return [process for process in host.processes() if title in title_of(process)]
 
 
 def wait_until(holds: Callable[[], object], driver: subprocess.Popen, host: Host) -> None:
@@ -137,9 +128,7 @@ def test_a_training_whose_machine_is_taken_away_makes_a_checkpoint_at_once_and_g
     """SIGTERM to Ray on a machine drains it: half a minute until its processes are ended, as on spot machines."""
     epochs, steps_of_epoch = 60, 7
     checkpoint_steps = 41  # no step at which the ranks ask whether they must leave
-    run_dir = tmp_path / "run"
-    run_dir.mkdir()
-    (run_dir / "shards").symlink_to(smoke_run / "shards")
+    run_dir = linked_run(tmp_path / "run", smoke_run, ["shards"])
     with network("head", "taken", "spare") as hosts:
         head, taken, spare = hosts.hosts
         start_head(head, cpus=0)

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -21,11 +20,11 @@ from cluster.storage import ROOT
 from pading.evaluate.leaderboard import read_leaderboard
 from tests.cluster.hosts import Host, network
 from tests.cluster.ray_hosts import TOKEN, actor_places, dashboard_of, start_head, start_worker
+from tests.cluster.tracking_servers import wait_for
 
 NUM_HOSTS = int(os.environ.get("PADING_TEST_HOSTS", "2"))
 S3_SERVER = os.environ.get("PADING_TEST_S3", "")
 TRACKER_PORT, S3_PORT = 5000, 9000
-START_S = 300.0
 ACCOUNT = {"AWS_ACCESS_KEY_ID": "planted-key", "AWS_SECRET_ACCESS_KEY": "planted-word"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.filterwarnings("default")]
@@ -72,19 +71,6 @@ def start_bucket(host: Host) -> str:
     wait_for(f"{address}/moto-api/", process, log)
     urllib.request.urlopen(urllib.request.Request(f"{address}/bucket", method="PUT"), timeout=30).close()
     return f"s3://bucket/shards?scheme=http&region=us-east-1&endpoint_override={host.address}:{S3_PORT}"
-
-
-def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
-    """Wait until a server in a host answers this machine; fail with its log where it does not."""
-    deadline = time.monotonic() + START_S
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except OSError:
-            assert server.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < deadline, log.read_text()[-3000:]
-            time.sleep(0.3)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 from cluster.storage import RunDir
 from jobs.__main__ import main
 from tests.disks import Disk, small_disk
+from tests.runs import linked_run
 
 ARTEFACTS = [
     "shapes",
@@ -39,10 +40,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 def run_before(stage: str, finished: Path, run_dir: Path) -> Path:
     """Make a run directory in which all stages before this one are finished, without a copy of what they made."""
-    run_dir.mkdir()
-    for name in ARTEFACTS[: ARTEFACTS.index(OUTPUTS[stage])]:
-        (run_dir / name).symlink_to(finished / name)
-    return run_dir
+    return linked_run(run_dir, finished, ARTEFACTS[: ARTEFACTS.index(OUTPUTS[stage])])
 
 
 def copy_of(finished: Path, folder: Path) -> Path:

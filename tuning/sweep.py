@@ -3,9 +3,7 @@
 import contextlib
 import math
 import os
-import signal
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,8 @@ from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
+from cluster.interrupts import interrupts_raised
+from cluster.tasks import as_they_end
 from tuning.confirm import Fresh, Verdict, fresh_scores, verdict
 from tuning.journal import Journal, TrialRecord
 from tuning.proposals import Search, points_of_grid, proposer, resolve_search
@@ -98,7 +98,7 @@ def sweep(inputs: TrialInputs, plan: SweepPlan, folder: Path, on_end: Callable[[
                 verbose=0,
             ),
         )
-        with _quietly(), _ended_by_interrupt():
+        with _quietly(), interrupts_raised():
             tuner.fit()
         if searcher.broken is not None:
             raise searcher.broken
@@ -139,14 +139,15 @@ def confirm(
     shared = ray.put(inputs)
     numbers = range(plan.hold_outs, len(inputs.hold_outs))
     task = _fresh_scores.options(num_cpus=plan.cpus_per_trial, num_gpus=plan.gpus_per_trial)
-    pending = [task.remote(shared, dict(settings), number) for settings in (candidate, current) for number in numbers]
-    waiting = list(pending)
-    while waiting:
-        done, waiting = ray.wait(waiting)
-        ray.get(done)
-        on_end(len(pending) - len(waiting))
-    fits: list[Fresh] = ray.get(pending)
-    return verdict(fits[: len(numbers)], fits[len(numbers) :], plan.objective)
+    sides = {"candidate": dict(candidate), "current": dict(current)}
+    fits: dict[tuple[str, int], Fresh] = {}
+    for fit, reference in as_they_end(
+        lambda fit: task.remote(shared, sides[fit[0]], fit[1]), [(side, number) for side in sides for number in numbers]
+    ):
+        fits[fit] = ray.get(reference)
+        on_end(len(fits))
+    ours, theirs = ([fits[side, number] for number in numbers] for side in sides)
+    return verdict(ours, theirs, plan.objective)
 
 
 @contextlib.contextmanager
@@ -162,26 +163,6 @@ def _quietly() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _ended_by_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt if Tune was interrupted, and take its handler away.
-
-    Tune would end its run as if it were whole, and never gives the handler back that it puts in the place of Python's:
-    whatever comes after a sweep would not hear the first interrupt.
-    """
-    if threading.current_thread() is not threading.main_thread():  # elsewhere Tune has no handler
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        was_heard = signal.getsignal(signal.SIGINT) is before  # Tune gives way to it once it has heard one
-        signal.signal(signal.SIGINT, before)
-    if was_heard:
-        raise KeyboardInterrupt
 
 
 def _scheduler(plan: SweepPlan, records: Sequence[TrialRecord]) -> TrialScheduler:

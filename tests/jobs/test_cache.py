@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 from cluster.storage import RunDir
 from jobs.cache import FEATURES, PREDICTIONS, WORK, cache
 from jobs.presets import smoke
+from tests.runs import linked_run
 
 
 def test_features_that_are_whole_are_not_made_again(smoke_run: Path, tmp_path: Path) -> None:
     run_dir, folder = RunDir(tmp_path / "run"), tmp_path / "made"
     folder.mkdir()
     kept = shutil.copytree(smoke_run / "cache" / FEATURES, run_dir.work(WORK) / FEATURES)
-    for name in ("shards", "segmenter"):
-        (run_dir.root / name).symlink_to(smoke_run / name)
+    linked_run(run_dir.root, smoke_run, ("shards", "segmenter"))
     (run_dir.work(WORK) / f".{PREDICTIONS}.partial").mkdir()  # what was at work
     before = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
     counts = cache(smoke(), run_dir, folder)

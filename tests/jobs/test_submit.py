@@ -75,6 +75,7 @@ def test_interrupting_leaves_the_job_running_and_says_how_to_stop_it(
     number: signal.Signals,
     code: int,
     as_client: Head,
+    interruptible: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -52,7 +52,7 @@ def test_a_sweep_in_order_is_the_same_again_and_the_same_after_losing_its_last_t
 
 
 def test_an_interrupted_sweep_ends_keeps_its_trials_and_hears_the_next_interrupt(
-    ray_session: None, tmp_path: Path
+    ray_session: None, interruptible: None, tmp_path: Path
 ) -> None:
     def interrupt(ended: int) -> None:
         if ended == 1:
