@@ -126,7 +126,7 @@ def test_a_training_whose_machine_is_taken_away_makes_a_checkpoint_at_once_and_g
     several_hosts: None, smoke_run: Path, tmp_path: Path
 ) -> None:
     """SIGTERM to Ray on a machine drains it: half a minute until its processes are ended, as on spot machines."""
-    epochs, steps_of_epoch = 60, 7
+    epochs, steps_of_epoch = 120, 7  # longer than the half minute
     checkpoint_steps = 41  # no step at which the ranks ask whether they must leave
     run_dir = linked_run(tmp_path / "run", smoke_run, ["shards"])
     with network("head", "taken", "spare") as hosts:
