@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -149,10 +151,13 @@ def written_whole(final: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `final` on success and vanishes on failure.
 
     What was in its place is moved away before it is deleted: a deletion that is killed midway must not leave half a
-    folder under the name of a whole one.
+    folder under the name of a whole one. The temporary folder has a name of its own, and what earlier attempts left is
+    cleared: one of them that is still at work, on a host that was taken for dead, fails, and not this one.
     """
-    partial, replaced = (final.with_name(f".{final.name}.{state}") for state in ("partial", "replaced"))
-    for left in (partial, replaced):
+    hidden = f".{final.name}"
+    partial = final.with_name(f"{hidden}.{uuid.uuid4().hex[:8]}.partial")
+    replaced = final.with_name(f"{hidden}.replaced")
+    for left in (*final.parent.glob(f"{glob.escape(hidden)}.{'?' * 8}.partial"), replaced):
         shutil.rmtree(left, ignore_errors=True)
     partial.mkdir(parents=True)
     try:

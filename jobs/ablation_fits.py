@@ -81,15 +81,15 @@ def fit_missing(run_dir: RunDir, fits: Sequence[Fit]) -> dict[Fit, str]:
         return {}
     inputs = ray.put(read_fit_inputs(run_dir))
     progress, failures = Progress("fits", len(missing)), dict[Fit, str]()
-    finished = as_they_end(lambda fit: _fit_one.remote(inputs, fit), missing)
-    for done, (fit, reference) in enumerate(finished, start=1):
-        try:
-            ray.get(reference)
-        except Exception as error:  # whatever became of this fit, or of its worker, the others go on
-            cause = root_cause(error)
-            failures[fit] = " ".join(f"{type(cause).__name__}: {cause}".split())
-            complain(f"  failed: {fit.name}: {failures[fit]}")
-        progress.update(done, fit.name)
+    with as_they_end(lambda fit: _fit_one.remote(inputs, fit), missing) as finished:
+        for done, (fit, reference) in enumerate(finished, start=1):
+            try:
+                ray.get(reference)
+            except Exception as error:  # whatever became of this fit, or of its worker, the others go on
+                cause = root_cause(error)
+                failures[fit] = " ".join(f"{type(cause).__name__}: {cause}".split())
+                complain(f"  failed: {fit.name}: {failures[fit]}")
+            progress.update(done, fit.name)
     return failures
 
 

@@ -15,6 +15,7 @@ import ray
 import torch
 
 from cluster.storage import RunDir
+from cluster.tasks import as_they_end
 from jobs.cache import prediction_files
 from jobs.config import PipelineConfig
 from jobs.fit import fitted_settings
@@ -46,22 +47,18 @@ def choose_constants(
         return {}
     cached = ray.put(read_fit_inputs(run_dir))
     files = [path.resolve() for path in prediction_files(run_dir)]
-    pending = {
-        (key, number): _score_held_out.remote(
-            RECIPES[key[0]],
-            fitted_settings(run_dir, key[1]),
-            cached,
-            inputs,
-            config,
-            files,
-            derive_seed(config.seed, "hold-out", number),
-        )
-        for key, number in product(wanted, range(config.sweep.holdouts))
-    }
-    progress, grids = Progress("choose constants, hold-outs", len(pending)), {}
-    for done, (place, reference) in enumerate(pending.items(), start=1):
-        grids[place] = ray.get(reference)
-        progress.update(done)
+    places = list(product(wanted, range(config.sweep.holdouts)))
+
+    def submit(place: tuple[tuple[str, str], int]) -> ray.ObjectRef:
+        (method, profile), number = place
+        settings, seed = fitted_settings(run_dir, profile), derive_seed(config.seed, "hold-out", number)
+        return _score_held_out.remote(RECIPES[method], settings, cached, inputs, config, files, seed)
+
+    progress, grids = Progress("choose constants, hold-outs", len(places)), {}
+    with as_they_end(submit, places) as finished:
+        for place, reference in finished:
+            grids[place] = ray.get(reference)
+            progress.update(len(grids))
     means = {key: mean_points([grids[key, number] for number in range(config.sweep.holdouts)]) for key in wanted}
     for (method, profile), points in means.items():
         best = best_point(points)

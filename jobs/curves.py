@@ -17,6 +17,7 @@ import tyro
 
 from cluster.session import connect
 from cluster.storage import RunDir, write_json
+from cluster.tasks import in_order
 from jobs.cache import prediction_files
 from jobs.config import PipelineConfig, read_config, scored_tasks
 from jobs.fit import fitted_rows
@@ -150,14 +151,16 @@ def _curves(
     classifiers = run_dir.artefact("classifiers").resolve()
     files = [path.resolve() for path in prediction_files(run_dir)]
     seeds = sorted({row["seed"] for row in rows})
-    pending = []
-    for seed in seeds:
+
+    def submit(seed: int) -> ray.ObjectRef:
         of_seed = [row for row in rows if row["seed"] == seed]
-        pending.append(_score_seed.remote(config, of_seed, inputs, task, classifiers, files, num_images))
+        return _score_seed.remote(config, of_seed, inputs, task, classifiers, files, num_images)
+
     progress, found = Progress(f"score {task} curves, seeds", len(seeds)), []
-    for reference in pending:
-        found.append(ray.get(reference))
-        progress.update(len(found))
+    with in_order(submit, seeds) as finished:
+        for _, reference in finished:
+            found.append(ray.get(reference))
+            progress.update(len(found))
     grids = {row: mean_points([grid[row] for grid in found if row in grid]) for row in found[0]}
     return Curves(
         title=f"Lambda and gamma of ZegFormer's rows: {task}",

@@ -166,9 +166,10 @@ def _report_all(
         return _report_row.remote(shared, number, paths[number], asked, config.evaluate.resamples, seed)
 
     progress, reports = Progress("report rows", len(rows)), dict[int, RowReport]()
-    for number, reference in as_they_end(submit, range(len(rows))):
-        reports[number] = ray.get(reference)
-        progress.update(len(reports))
+    with as_they_end(submit, range(len(rows))) as finished:
+        for number, reference in finished:
+            reports[number] = ray.get(reference)
+            progress.update(len(reports))
     return [reports[number] for number in range(len(rows))]
 
 

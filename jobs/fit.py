@@ -52,9 +52,10 @@ def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]
 
     num_fitted = len(fits) - len(missing)
     progress = Progress("fit classifiers", len(fits), begun=num_fitted)
-    for count, (name, reference) in enumerate(as_they_end(submit, missing), start=num_fitted + 1):
-        ray.get(reference)
-        progress.update(count, name)
+    with as_they_end(submit, missing) as finished:
+        for count, (name, reference) in enumerate(finished, start=num_fitted + 1):
+            ray.get(reference)
+            progress.update(count, name)
     for name, place in places.items():
         shutil.copytree(place, folder / name)
     write_json(

@@ -121,10 +121,11 @@ def _write_parts(
     shared = ray.put((model, inputs, tasks, names))
     parts = [folder / "parts" / f"{number:06d}.jsonl" for number in range(len(shares))]
     progress, done = Progress("results", len(names)), 0
-    for number in in_order(
+    with in_order(
         lambda task: _write_share.remote(shared, *task[0], folder, task[1]), zip(shares, parts, strict=True)
-    ):
-        progress.update(done := done + ray.get(number))
+    ) as finished:
+        for _, reference in finished:
+            progress.update(done := done + ray.get(reference))
     if done != len(names):
         raise ValueError(f"{done} images are cached, the val shards hold {len(names)}; redo the cache stage")
     return parts

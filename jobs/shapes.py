@@ -1,5 +1,6 @@
 """Stage `shapes`: draw the synthetic world into the run directory as real COCO files."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import ray
 
 from cluster.session import connect
 from cluster.storage import RunDir
+from cluster.tasks import in_order
 from jobs.config import PipelineConfig
 from jobs.progress import Progress
 from pading.shapes.layout import SPLITS, ShapesConfig
@@ -21,15 +23,16 @@ def draw_shapes(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[s
     counts = {}
     for split in SPLITS:
         num_images = config.shapes.num_images(split)
-        tasks = [
-            _draw.remote(folder, config.shapes, split, list(range(start, min(start + IMAGES_PER_TASK, num_images))))
+        shares = [
+            list(range(start, min(start + IMAGES_PER_TASK, num_images)))
             for start in range(0, num_images, IMAGES_PER_TASK)
         ]
         progress = Progress(f"draw {split} images", num_images)
         records: list[ImageRecord] = []
-        for task in tasks:
-            records += ray.get(task)
-            progress.update(len(records))
+        with in_order(partial(_draw.remote, folder, config.shapes, split), shares) as finished:
+            for _, reference in finished:
+                records += ray.get(reference)
+                progress.update(len(records))
         write_annotations(folder, config.shapes, split, records)
         counts[f"{split}_images"] = len(records)
     return counts

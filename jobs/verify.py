@@ -1,7 +1,6 @@
 """Stage `verify`: what is wrong with a COCO folder, and where, before anything is made from it."""
 
 import hashlib
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import ray
 
 from cluster.session import connect
 from cluster.storage import RunDir, file_digest
+from cluster.tasks import in_order
 from jobs.config import PipelineConfig, coco_root, data_root, split_of
 from jobs.progress import Progress, complain, say
 from pading.data.checks.duplicates import shared_findings
@@ -24,7 +24,6 @@ from pading.splits.split import Part, Split
 
 PARTS: tuple[Part, ...] = ("train", "val")
 IMAGES_PER_TASK = 64  # a second or two of decoding
-TASKS_PER_CPU = 2  # in flight: enough to keep every worker busy, few enough to keep little in memory
 
 
 def verify(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]:
@@ -86,20 +85,18 @@ def _check_files(surveyed: Survey, deep: bool) -> Report:
 
 def _decode(images: Sequence[ChosenImage], split: Split, part: Part) -> PixelCheck:
     """Decode images in processes all over the cluster; a share of the records travels with each task."""
-    cpus = connect()["CPU"]
-    progress, done = Progress(f"pixels of {part}", len(images)), 0
-    starts = iter(range(0, len(images), IMAGES_PER_TASK))
-    running: list[ray.ObjectRef] = []
-    findings, counts = [], ClassCounts.zero(split.classes)
-    while True:
-        for start in itertools.islice(starts, max(0, int(TASKS_PER_CPU * cpus) - len(running))):
-            running.append(_check.remote(images[start : start + IMAGES_PER_TASK], split, part))
-        if not running:
-            return PixelCheck(findings=tuple(findings), counts=counts)
-        checked = ray.get(running.pop(0))  # the oldest, so that findings keep the order of the annotation file
-        findings += checked.findings
-        counts += checked.counts
-        progress.update(done := min(done + IMAGES_PER_TASK, len(images)))
+    connect()
+    progress, findings, counts = Progress(f"pixels of {part}", len(images)), [], ClassCounts.zero(split.classes)
+    with in_order(
+        lambda start: _check.remote(images[start : start + IMAGES_PER_TASK], split, part),
+        range(0, len(images), IMAGES_PER_TASK),
+    ) as finished:
+        for start, reference in finished:  # findings keep the order of the annotation file
+            checked = ray.get(reference)
+            findings += checked.findings
+            counts += checked.counts
+            progress.update(min(start + IMAGES_PER_TASK, len(images)))
+    return PixelCheck(findings=tuple(findings), counts=counts)
 
 
 @ray.remote

@@ -12,13 +12,11 @@ import psutil
 import pytest
 
 from jobs.__main__ import main
+from tests.marks import BY_REQUEST
 from tests.processes import title_of
 from tests.runs import linked_run
 
 ROOT = Path(__file__).resolve().parents[1]
-BY_REQUEST = pytest.mark.skipif(
-    "PADING_TEST_FAULTS" not in os.environ, reason="takes minutes: set PADING_TEST_FAULTS=1"
-)
 GRACE_S = 30  # what Kubernetes gives a pod between SIGTERM and SIGKILL
 INPUTS = {
     "fit": ("shards", "text", "segmenter", "cache", "sweep"),

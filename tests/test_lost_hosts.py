@@ -1,7 +1,6 @@
 """Hosts of a cluster that go away in the middle of a stage: a worker's, and the one with Ray's head."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 from cluster.storage import ROOT
 from tests.cluster.hosts import Host, network
 from tests.cluster.ray_hosts import GCS_PORT, node_environment, start_head, start_worker
+from tests.marks import BY_REQUEST
 from tests.processes import title_of
 from tests.runs import linked_run
 
@@ -31,9 +31,6 @@ IMPATIENT = {
     "RAY_grpc_client_keepalive_timeout_ms": "5000",
 }
 
-BY_REQUEST = pytest.mark.skipif(
-    "PADING_TEST_FAULTS" not in os.environ, reason="takes minutes: set PADING_TEST_FAULTS=1"
-)
 
 pytestmark = pytest.mark.slow
 

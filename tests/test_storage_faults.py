@@ -1,7 +1,6 @@
 """Storage that is full, read-only or damaged: one line with a remedy, and what was finished is there afterwards."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from cluster.storage import RunDir
 from jobs.__main__ import main
 from tests.disks import Disk, small_disk
+from tests.marks import BY_REQUEST
 from tests.runs import linked_run
 
 ARTEFACTS = [
@@ -27,9 +27,6 @@ ARTEFACTS = [
 ]
 OUTPUTS = {"shard": "shards", "pretrain": "segmenter", "cache": "cache", "fit": "classifiers", "evaluate": "evaluation"}
 KILOBYTE = 1024
-BY_REQUEST = pytest.mark.skipif(
-    "PADING_TEST_FAULTS" not in os.environ, reason="takes minutes: set PADING_TEST_FAULTS=1"
-)
 
 
 @pytest.fixture

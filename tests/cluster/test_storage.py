@@ -66,11 +66,31 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
-    (tmp_path / ".shards.partial").mkdir()
-    (tmp_path / ".shards.partial" / "stale").write_text("0")
+    (tmp_path / ".shards.0123abcd.partial").mkdir()
+    (tmp_path / ".shards.0123abcd.partial" / "stale").write_text("0")
+    (tmp_path / ".shards.old.0123abcd.partial").mkdir()  # of another folder
     with written_whole(tmp_path / "shards") as folder:
         (folder / "a").write_text("1")
-    assert [path.name for path in (tmp_path / "shards").iterdir()] == ["a"]
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {
+        "shards",
+        "shards/a",
+        ".shards.old.0123abcd.partial",
+    }
+
+
+def test_of_two_that_write_one_folder_the_later_is_whole_and_the_earlier_fails(tmp_path: Path) -> None:
+    """A task of a host that was taken for dead may still be at it when another begins the same."""
+    final = tmp_path / "shards"
+    earlier, later = written_whole(final), written_whole(final)
+    (earlier.__enter__() / "a").write_text("earlier")
+    folder = later.__enter__()
+    (folder / "a").write_text("later")
+    with pytest.raises(FileNotFoundError, match="partial"):
+        earlier.__exit__(None, None, None)
+    (folder / "b").write_text("later")
+    later.__exit__(None, None, None)
+    assert {path.name: path.read_text() for path in final.iterdir()} == {"a": "later", "b": "later"}
+    assert list(tmp_path.iterdir()) == [final]
 
 
 def test_what_is_replaced_is_whole_until_the_new_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

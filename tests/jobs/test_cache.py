@@ -17,7 +17,7 @@ def test_features_that_are_whole_are_not_made_again(smoke_run: Path, tmp_path: P
     folder.mkdir()
     kept = shutil.copytree(smoke_run / "cache" / FEATURES, run_dir.work(WORK) / FEATURES)
     linked_run(run_dir.root, smoke_run, ("shards", "segmenter"))
-    (run_dir.work(WORK) / f".{PREDICTIONS}.partial").mkdir()  # what was at work
+    (run_dir.work(WORK) / f".{PREDICTIONS}.0123abcd.partial").mkdir()  # what was at work
     before = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
     counts = cache(smoke(), run_dir, folder)
     assert {path.name: path.stat().st_mtime_ns for path in (folder / FEATURES).iterdir()} == before

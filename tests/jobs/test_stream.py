@@ -25,6 +25,7 @@ from pading.data.views.order import TrainingOrder
 from pading.randomness import derive_seed
 from pading.shapes.layout import ShapesConfig
 from pading.shapes.scene import render_scene
+from tests.processes import named, title_of
 
 ROWS_PER_GROUP = ((16, 16, 3), (16, 2))  # of the two files; 53 images
 NUM_IMAGES, BATCH_SIZE = 53, 4
@@ -139,20 +140,11 @@ def test_no_steps_are_no_stream(shards: Shards) -> None:
     assert stream(shards, 7, 7) == {}
 
 
-def command_line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:  # it has just ended
-        return ""
-
-
 def executors(expected: int) -> int:
     """Number of processes that run a stream's execution, once it is the expected one or 30 seconds have passed."""
     patience = time.monotonic() + 30
     while True:
-        found = sum(
-            "SplitCoordinator" in command_line(process) for process in psutil.Process().children(recursive=True)
-        )
+        found = len(named("SplitCoordinator"))
         if found == expected or time.monotonic() > patience:
             return found
         time.sleep(0.1)
@@ -174,7 +166,7 @@ def stored_bytes() -> int:
 def executor_cpu_s() -> float:
     """CPU time of the process that runs the stream's execution."""
     children = psutil.Process().children(recursive=True)
-    return sum(sum(p.cpu_times()[:2]) for p in children if "SplitCoordinator" in command_line(p))
+    return sum(sum(p.cpu_times()[:2]) for p in children if "SplitCoordinator" in title_of(p))
 
 
 @pytest.mark.slow
