@@ -13,7 +13,7 @@ from typing import TypeVar
 import ray
 
 TASKS_PER_CPU, FEWEST = 2, 64  # a CPU's next task waits beside it; the fewest let a cluster grow that starts small
-PATIENCE_S = 10.0  # for tasks that are interrupted: on a host that is cut off nobody hears it
+HEARING_S, DYING_S = 2.0, 10.0  # given to tasks that are interrupted, and killed; on a host that is cut off in vain
 
 Item = TypeVar("Item")
 
@@ -29,7 +29,7 @@ def as_they_end(
     """Submit a task for each item and give each item with its finished task, in the order in which they end.
 
     Items are drawn as there is room for them. A task that failed is given like any other: `ray.get` says why. Tasks
-    that are under way when the context is left are interrupted.
+    that are under way when the context is left are ended.
     """
     return closing(_flow(submit, items, window, _all_finished))
 
@@ -76,12 +76,14 @@ def _oldest(running: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
 
 
 def _end(running: list[ray.ObjectRef]) -> None:
-    """Take back what waits and interrupt what runs, which cleans up after itself.
+    """Take back what waits and interrupt what runs, which cleans up after itself; what does not hear it is killed.
 
-    Ray misses one now and then that begins at this moment (1 in 60 were seen to), so a task also writes where no
-    other attempt does (`cluster.storage.written_whole`).
+    Nobody hears it where SIGINT is ignored, as under `nohup` or behind a shell's `&`. Ray misses a task now and then
+    that begins at this moment (1 in 60 were seen to), so a task also writes where no other attempt does
+    (`cluster.storage.written_whole`).
     """
-    for reference in running:
-        ray.cancel(reference)
-    if running:
-        ray.wait(running, num_returns=len(running), timeout=PATIENCE_S)
+    for force, patience_s in ((False, HEARING_S), (True, DYING_S)):
+        for reference in running:
+            ray.cancel(reference, force=force)
+        if running:
+            _, running = ray.wait(running, num_returns=len(running), timeout=patience_s)
