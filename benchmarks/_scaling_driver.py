@@ -179,9 +179,8 @@ def tasks_in_a_window(number: int) -> Spent:
     """Run tasks as our stages do."""
 
     def work() -> None:
-        with as_they_end(_nothing.remote, range(number)) as finished:
-            for _, reference in finished:
-                ray.get(reference)
+        for _, reference in as_they_end(_nothing.remote, range(number)):
+            ray.get(reference)
 
     return spent(work)
 

@@ -151,13 +151,10 @@ def written_whole(final: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `final` on success and vanishes on failure.
 
     What was in its place is moved away before it is deleted: a deletion that is killed midway must not leave half a
-    folder under the name of a whole one. The temporary folder has a name of its own, and what earlier attempts left is
-    cleared: one of them that is still at work, on a host that was taken for dead, fails, and not this one.
+    folder under the name of a whole one. What earlier attempts left is cleared; one that is still at work fails.
     """
-    hidden = f".{final.name}"
-    partial = final.with_name(f"{hidden}.{uuid.uuid4().hex[:8]}.partial")
-    replaced = final.with_name(f"{hidden}.replaced")
-    for left in (*final.parent.glob(f"{glob.escape(hidden)}.{'?' * 8}.partial"), replaced):
+    replaced, partial = final.with_name(f".{final.name}.replaced"), _place_beside(final)
+    for left in (*final.parent.glob(f".{glob.escape(final.name)}.{'?' * 8}.partial"), replaced):
         shutil.rmtree(left, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -171,6 +168,31 @@ def written_whole(final: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def written_once(final: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `final`, unless another attempt at the same is whole by then.
+
+    For tasks: one may be done twice at a time, as Ray takes hosts for dead that are only cut off, and as tasks go on
+    whose stage has failed. What a killed one leaves goes with the stage's work folder.
+    """
+    partial = _place_beside(final)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        try:
+            partial.rename(final)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _place_beside(final: Path) -> Path:
+    """Return a name of its own for an attempt at a folder."""
+    return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.partial")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import ray
 import torch
 
-from cluster.storage import RunDir, write_json, written_whole
+from cluster.storage import RunDir, write_json, written_once
 from cluster.tasks import as_they_end
 from jobs.failures import root_cause
 from jobs.fit_inputs import read_fit_inputs
@@ -81,15 +81,15 @@ def fit_missing(run_dir: RunDir, fits: Sequence[Fit]) -> dict[Fit, str]:
         return {}
     inputs = ray.put(read_fit_inputs(run_dir))
     progress, failures = Progress("fits", len(missing)), dict[Fit, str]()
-    with as_they_end(lambda fit: _fit_one.remote(inputs, fit), missing) as finished:
-        for done, (fit, reference) in enumerate(finished, start=1):
-            try:
-                ray.get(reference)
-            except Exception as error:  # whatever became of this fit, or of its worker, the others go on
-                cause = root_cause(error)
-                failures[fit] = " ".join(f"{type(cause).__name__}: {cause}".split())
-                complain(f"  failed: {fit.name}: {failures[fit]}")
-            progress.update(done, fit.name)
+    finished = as_they_end(lambda fit: _fit_one.remote(inputs, fit), missing)
+    for done, (fit, reference) in enumerate(finished, start=1):
+        try:
+            ray.get(reference)
+        except Exception as error:  # whatever became of this fit, or of its worker, the others go on
+            cause = root_cause(error)
+            failures[fit] = " ".join(f"{type(cause).__name__}: {cause}".split())
+            complain(f"  failed: {fit.name}: {failures[fit]}")
+        progress.update(done, fit.name)
     return failures
 
 
@@ -123,6 +123,6 @@ def fit_and_keep(inputs: FitInputs, fit: Fit) -> None:
         "cpu_seconds": round(time.process_time() - start_cpu, 2),
         "settings": to_plain(variant.settings),
     }
-    with written_whole(fit.folder) as folder:
+    with written_once(fit.folder) as folder:
         save_classifier(folder, fitted.classifier)
         write_json(folder / RECORD, record)

@@ -55,10 +55,9 @@ def choose_constants(
         return _score_held_out.remote(RECIPES[method], settings, cached, inputs, config, files, seed)
 
     progress, grids = Progress("choose constants, hold-outs", len(places)), {}
-    with as_they_end(submit, places) as finished:
-        for place, reference in finished:
-            grids[place] = ray.get(reference)
-            progress.update(len(grids))
+    for place, reference in as_they_end(submit, places):
+        grids[place] = ray.get(reference)
+        progress.update(len(grids))
     means = {key: mean_points([grids[key, number] for number in range(config.sweep.holdouts)]) for key in wanted}
     for (method, profile), points in means.items():
         best = best_point(points)

@@ -157,10 +157,9 @@ def _curves(
         return _score_seed.remote(config, of_seed, inputs, task, classifiers, files, num_images)
 
     progress, found = Progress(f"score {task} curves, seeds", len(seeds)), []
-    with in_order(submit, seeds) as finished:
-        for _, reference in finished:
-            found.append(ray.get(reference))
-            progress.update(len(found))
+    for reference in in_order(submit, seeds):
+        found.append(ray.get(reference))
+        progress.update(len(found))
     grids = {row: mean_points([grid[row] for grid in found if row in grid]) for row in found[0]}
     return Curves(
         title=f"Lambda and gamma of ZegFormer's rows: {task}",

@@ -166,10 +166,9 @@ def _report_all(
         return _report_row.remote(shared, number, paths[number], asked, config.evaluate.resamples, seed)
 
     progress, reports = Progress("report rows", len(rows)), dict[int, RowReport]()
-    with as_they_end(submit, range(len(rows))) as finished:
-        for number, reference in finished:
-            reports[number] = ray.get(reference)
-            progress.update(len(reports))
+    for number, reference in as_they_end(submit, range(len(rows))):
+        reports[number] = ray.get(reference)
+        progress.update(len(reports))
     return [reports[number] for number in range(len(rows))]
 
 

@@ -13,7 +13,7 @@ import ray
 import torch
 
 from cluster.session import connect
-from cluster.storage import RunDir, plain_name, write_json, written_whole
+from cluster.storage import RunDir, plain_name, write_json, written_once
 from cluster.tasks import as_they_end
 from jobs.config import PipelineConfig
 from jobs.fit_inputs import read_fit_inputs
@@ -52,10 +52,9 @@ def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]
 
     num_fitted = len(fits) - len(missing)
     progress = Progress("fit classifiers", len(fits), begun=num_fitted)
-    with as_they_end(submit, missing) as finished:
-        for count, (name, reference) in enumerate(finished, start=num_fitted + 1):
-            ray.get(reference)
-            progress.update(count, name)
+    for count, (name, reference) in enumerate(as_they_end(submit, missing), start=num_fitted + 1):
+        ray.get(reference)
+        progress.update(count, name)
     for name, place in places.items():
         shutil.copytree(place, folder / name)
     write_json(
@@ -122,7 +121,7 @@ def fitted_settings(run_dir: RunDir, profile: Profile) -> MethodConfig:
 
 @ray.remote(num_cpus=1)
 def _fit_one(method: Method, settings: MethodConfig, seed: int, inputs: FitInputs, folder: Path) -> None:
-    with written_whole(folder) as unfinished:
+    with written_once(folder) as unfinished:
         fit_and_save(method, settings, seed, inputs, unfinished)
 
 

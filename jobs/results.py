@@ -121,11 +121,10 @@ def _write_parts(
     shared = ray.put((model, inputs, tasks, names))
     parts = [folder / "parts" / f"{number:06d}.jsonl" for number in range(len(shares))]
     progress, done = Progress("results", len(names)), 0
-    with in_order(
+    for number in in_order(
         lambda task: _write_share.remote(shared, *task[0], folder, task[1]), zip(shares, parts, strict=True)
-    ) as finished:
-        for _, reference in finished:
-            progress.update(done := done + ray.get(reference))
+    ):
+        progress.update(done := done + ray.get(number))
     if done != len(names):
         raise ValueError(f"{done} images are cached, the val shards hold {len(names)}; redo the cache stage")
     return parts

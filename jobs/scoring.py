@@ -84,10 +84,10 @@ def score_predictions(
     begun = len(tasks) - len(missing)
     progress = Progress(f"score {len(rows)} rows, parts", len(tasks), begun=begun)
     shared = ray.put((list(rows), inputs, asked))
-    with as_they_end(lambda part: _score_part.remote(part, *tasks[part], shared), missing) as finished:
-        for done, (_, reference) in enumerate(finished, start=begun + 1):
-            ray.get(reference)
-            progress.update(done)
+    finished = as_they_end(lambda part: _score_part.remote(part, *tasks[part], shared), missing)
+    for done, (_, reference) in enumerate(finished, start=begun + 1):
+        ray.get(reference)
+        progress.update(done)
     return ScoringPass(parts=tuple(tasks), classes=inputs.classes, image_ids=tuple(image_ids))
 
 

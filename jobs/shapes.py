@@ -29,10 +29,9 @@ def draw_shapes(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[s
         ]
         progress = Progress(f"draw {split} images", num_images)
         records: list[ImageRecord] = []
-        with in_order(partial(_draw.remote, folder, config.shapes, split), shares) as finished:
-            for _, reference in finished:
-                records += ray.get(reference)
-                progress.update(len(records))
+        for reference in in_order(partial(_draw.remote, folder, config.shapes, split), shares):
+            records += ray.get(reference)
+            progress.update(len(records))
         write_annotations(folder, config.shapes, split, records)
         counts[f"{split}_images"] = len(records)
     return counts

@@ -117,10 +117,9 @@ def check_part(index: ShardIndex, location: str) -> None:
     check_listing(index, *open_location(location))
     groups = [index.files[start : start + FILES_TOGETHER] for start in range(0, len(index.files), FILES_TOGETHER)]
     progress = Progress("check shards, files", len(index.files))
-    with in_order(lambda files: _check_some.remote(files, location), groups) as finished:
-        for done, (_, reference) in enumerate(finished, start=1):
-            ray.get(reference)
-            progress.update(min(done * FILES_TOGETHER, len(index.files)))
+    for done, reference in enumerate(in_order(lambda files: _check_some.remote(files, location), groups), start=1):
+        ray.get(reference)
+        progress.update(min(done * FILES_TOGETHER, len(index.files)))
 
 
 def refuse_other_split(location: str, split: Split) -> None:

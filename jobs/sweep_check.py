@@ -76,12 +76,11 @@ def checked(inputs: TrialInputs, trials: Sequence[Mapping[str, Any]], seeds: int
     shared = ray.put(inputs)
     fits = [(place, seed) for place in range(len(trials)) for seed in range(seeds)]
     progress, scores = Progress("fit trials on all seen classes", len(fits)), dict[tuple[int, int], dict[str, float]]()
-    with as_they_end(
+    for fit, reference in as_they_end(
         lambda fit: _true_scores.remote(shared, dict(trials[fit[0]]["settings"]), fit[1]), fits
-    ) as finished:
-        for fit, reference in finished:
-            scores[fit] = ray.get(reference)
-            progress.update(len(scores))
+    ):
+        scores[fit] = ray.get(reference)
+        progress.update(len(scores))
     true = [
         {name: statistics.fmean(scores[place, seed][name] for seed in range(seeds)) for name in scores[place, 0]}
         for place in range(len(trials))

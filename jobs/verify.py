@@ -86,16 +86,14 @@ def _check_files(surveyed: Survey, deep: bool) -> Report:
 def _decode(images: Sequence[ChosenImage], split: Split, part: Part) -> PixelCheck:
     """Decode images in processes all over the cluster; a share of the records travels with each task."""
     connect()
-    progress, findings, counts = Progress(f"pixels of {part}", len(images)), [], ClassCounts.zero(split.classes)
-    with in_order(
-        lambda start: _check.remote(images[start : start + IMAGES_PER_TASK], split, part),
-        range(0, len(images), IMAGES_PER_TASK),
-    ) as finished:
-        for start, reference in finished:  # findings keep the order of the annotation file
-            checked = ray.get(reference)
-            findings += checked.findings
-            counts += checked.counts
-            progress.update(min(start + IMAGES_PER_TASK, len(images)))
+    progress, done = Progress(f"pixels of {part}", len(images)), 0
+    findings, counts = [], ClassCounts.zero(split.classes)
+    shares = [images[start : start + IMAGES_PER_TASK] for start in range(0, len(images), IMAGES_PER_TASK)]
+    for reference in in_order(lambda share: _check.remote(share, split, part), shares):
+        checked = ray.get(reference)
+        findings += checked.findings  # they keep the order of the annotation file
+        counts += checked.counts
+        progress.update(done := min(done + IMAGES_PER_TASK, len(images)))
     return PixelCheck(findings=tuple(findings), counts=counts)
 
 

@@ -141,12 +141,11 @@ def confirm(
     task = _fresh_scores.options(num_cpus=plan.cpus_per_trial, num_gpus=plan.gpus_per_trial)
     sides = {"candidate": dict(candidate), "current": dict(current)}
     fits: dict[tuple[str, int], Fresh] = {}
-    with as_they_end(
+    for fit, reference in as_they_end(
         lambda fit: task.remote(shared, sides[fit[0]], fit[1]), [(side, number) for side in sides for number in numbers]
-    ) as finished:
-        for fit, reference in finished:
-            fits[fit] = ray.get(reference)
-            on_end(len(fits))
+    ):
+        fits[fit] = ray.get(reference)
+        on_end(len(fits))
     ours, theirs = ([fits[side, number] for number in numbers] for side in sides)
     return verdict(ours, theirs, plan.objective)
 

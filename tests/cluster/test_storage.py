@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import Manifest, RunDir, digests_of_files, file_digest, write_json, written_whole
+from cluster.storage import Manifest, RunDir, digests_of_files, file_digest, write_json, written_once, written_whole
 
 
 def manifest(**changes: object) -> Manifest:
@@ -79,7 +79,7 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
 
 
 def test_of_two_that_write_one_folder_the_later_is_whole_and_the_earlier_fails(tmp_path: Path) -> None:
-    """A task of a host that was taken for dead may still be at it when another begins the same."""
+    """A task of a stage that has failed may still be at it when the next attempt begins."""
     final = tmp_path / "shards"
     earlier, later = written_whole(final), written_whole(final)
     (earlier.__enter__() / "a").write_text("earlier")
@@ -91,6 +91,35 @@ def test_of_two_that_write_one_folder_the_later_is_whole_and_the_earlier_fails(t
     later.__exit__(None, None, None)
     assert {path.name: path.read_text() for path in final.iterdir()} == {"a": "later", "b": "later"}
     assert list(tmp_path.iterdir()) == [final]
+
+
+def test_of_two_that_write_one_folder_once_the_first_that_is_whole_counts(tmp_path: Path) -> None:
+    final = tmp_path / "fit"
+    slow, quick = written_once(final), written_once(final)
+    (slow.__enter__() / "a").write_text("slow")
+    (quick.__enter__() / "a").write_text("quick")
+    quick.__exit__(None, None, None)
+    inode = final.stat().st_ino
+    slow.__exit__(None, None, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["fit"]
+    assert {path.name: path.read_text() for path in final.iterdir()} == {"a": "quick"}
+    assert final.stat().st_ino == inode  # nobody who reads it has it taken away
+
+
+def test_a_folder_that_cannot_be_written_once_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+
+    def fail_midway() -> None:
+        with written_once(tmp_path / "fit") as folder:
+            (folder / "a").write_text("1")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail_midway()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "fit").write_text("a file in its place")
+    with pytest.raises(NotADirectoryError), written_once(tmp_path / "fit") as folder:
+        (folder / "a").write_text("1")
+    assert [path.name for path in tmp_path.iterdir()] == ["fit"]
 
 
 def test_what_is_replaced_is_whole_until_the_new_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
