@@ -154,8 +154,8 @@ def written_whole(final: Path) -> Iterator[Path]:
     folder under the name of a whole one. What earlier attempts left is cleared; one that is still at work fails.
     """
     replaced, partial = final.with_name(f".{final.name}.replaced"), _place_beside(final)
-    for left in (*final.parent.glob(f".{glob.escape(final.name)}.{'?' * 8}.partial"), replaced):
-        shutil.rmtree(left, ignore_errors=True)
+    clear_attempts(final)
+    shutil.rmtree(replaced, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
@@ -175,7 +175,7 @@ def written_once(final: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `final`, unless another attempt at the same is whole by then.
 
     For tasks: one may be done twice at a time, as Ray takes hosts for dead that are only cut off, and as tasks go on
-    whose stage has failed. What a killed one leaves goes with the stage's work folder.
+    whose stage has failed. What killed ones left is for the driver to clear, which knows that no other is at work.
     """
     partial = _place_beside(final)
     partial.mkdir(parents=True)
@@ -193,6 +193,12 @@ def written_once(final: Path) -> Iterator[Path]:
 def _place_beside(final: Path) -> Path:
     """Return a name of its own for an attempt at a folder."""
     return final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.partial")
+
+
+def clear_attempts(final: Path) -> None:
+    """Delete what earlier attempts at a folder left; one that is still at work fails."""
+    for left in final.parent.glob(f".{glob.escape(final.name)}.{'?' * 8}.partial"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import ray
 import torch
 
-from cluster.storage import RunDir, write_json, written_once
+from cluster.storage import RunDir, clear_attempts, write_json, written_once
 from cluster.tasks import as_they_end
 from jobs.failures import root_cause
 from jobs.fit_inputs import read_fit_inputs
@@ -79,6 +79,8 @@ def fit_missing(run_dir: RunDir, fits: Sequence[Fit]) -> dict[Fit, str]:
     missing = [fit for fit in fits if not fit.is_done]
     if not missing:
         return {}
+    for fit in missing:
+        clear_attempts(fit.folder)
     inputs = ray.put(read_fit_inputs(run_dir))
     progress, failures = Progress("fits", len(missing)), dict[Fit, str]()
     finished = as_they_end(lambda fit: _fit_one.remote(inputs, fit), missing)

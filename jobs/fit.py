@@ -13,7 +13,7 @@ import ray
 import torch
 
 from cluster.session import connect
-from cluster.storage import RunDir, plain_name, write_json, written_once
+from cluster.storage import RunDir, clear_attempts, plain_name, write_json, written_once
 from cluster.tasks import as_they_end
 from jobs.config import PipelineConfig
 from jobs.fit_inputs import read_fit_inputs
@@ -43,6 +43,8 @@ def fit(config: PipelineConfig, run_dir: RunDir, folder: Path) -> dict[str, Any]
     fits = {row["folder"]: row for row in rows}  # rows that read one classifier share its folder
     places = {name: (run_dir.work(WORK) / name).resolve() for name in fits}
     missing = {name: row for name, row in fits.items() if not places[name].is_dir()}
+    for name in missing:
+        clear_attempts(places[name])
     inputs = ray.put(read_fit_inputs(run_dir))
 
     def submit(name: str) -> ray.ObjectRef:

@@ -31,7 +31,6 @@ IMPATIENT = {
     "RAY_grpc_client_keepalive_timeout_ms": "5000",
 }
 
-
 pytestmark = pytest.mark.slow
 
 

@@ -107,7 +107,6 @@ def test_of_two_that_write_one_folder_once_the_first_that_is_whole_counts(tmp_pa
 
 
 def test_a_folder_that_cannot_be_written_once_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-
     def fail_midway() -> None:
         with written_once(tmp_path / "fit") as folder:
             (folder / "a").write_text("1")

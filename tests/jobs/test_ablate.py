@@ -107,9 +107,10 @@ def test_a_fit_that_was_lost_is_made_again_with_the_same_numbers(
     lost, unscored, *_ = fits_of(copy)
     shutil.rmtree(lost)
     next(unscored.glob("scores-*.npz")).unlink()
-    (lost.with_name(f".{lost.name}.0123abcd.partial")).mkdir()
+    lost.with_name(f".{lost.name}.0123abcd.partial").mkdir()
     assert run(copy) == 0
     assert "fits: 1/1" in (said := capsys.readouterr().out)
+    assert not list(lost.parent.glob(".*.partial"))
     assert "score 2 rows" in said
     after = report_of(copy)
     for name in ("tables", "published"):

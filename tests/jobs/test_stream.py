@@ -25,7 +25,7 @@ from pading.data.views.order import TrainingOrder
 from pading.randomness import derive_seed
 from pading.shapes.layout import ShapesConfig
 from pading.shapes.scene import render_scene
-from tests.processes import named, title_of
+from tests.processes import named
 
 ROWS_PER_GROUP = ((16, 16, 3), (16, 2))  # of the two files; 53 images
 NUM_IMAGES, BATCH_SIZE = 53, 4
@@ -165,8 +165,7 @@ def stored_bytes() -> int:
 
 def executor_cpu_s() -> float:
     """CPU time of the process that runs the stream's execution."""
-    children = psutil.Process().children(recursive=True)
-    return sum(sum(p.cpu_times()[:2]) for p in children if "SplitCoordinator" in title_of(p))
+    return sum(sum(process.cpu_times()[:2]) for process in named("SplitCoordinator"))
 
 
 @pytest.mark.slow
